@@ -1,0 +1,211 @@
+import type { DemandReport, EndpointSlice } from './engine-messages.ts'
+import type { UpstreamConnection } from './upstream-connection.ts'
+
+/** One instance, as this engine uses it. */
+export interface Endpoint {
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  /** "host:port", for logs. */
+  readonly address: string
+  slots: number
+  inFlight: number
+  /** Kept-alive connections without a request, the most recently used last. */
+  readonly idle: UpstreamConnection[]
+  /** Not in the set any more: its connections close as they become idle. */
+  gone: boolean
+  /** Refused a connection: not chosen before this time (performance.now()) while another one is there. */
+  downUntil: number
+}
+
+/** A request that waits for an instance. Exactly one of the two is called, once, unless it was cancelled. */
+export interface Waiter {
+  granted(endpoint: Endpoint): void
+  refused(refusal: WaitRefusal): void
+}
+
+export type WaitRefusal =
+  | { kind: 'queue-full'; limit: number }
+  | { kind: 'failing'; reason: string; retryAt: number }
+  | { kind: 'unreachable'; addresses: string }
+  | { kind: 'deleted'; reason: string }
+
+export interface EndpointSetEvents {
+  /** A request waits and nothing that this engine holds will serve it soon. */
+  starved(key: string): void
+  /** `slots` were taken back and no more than that many requests are in flight there now. */
+  returned(key: string, endpoint: string, slots: number): void
+}
+
+/** How long an instance that refused a connection is passed over, in milliseconds. */
+const DOWN_MS = 1_000
+
+/** The instances of one function that this engine may use, and the bounded queue of requests that wait for one. */
+export class EndpointSet {
+  readonly #key: string
+  readonly #maxQueued: () => number
+  readonly #events: EndpointSetEvents
+  readonly #waiting = new Set<Waiter>()
+  #endpoints: Endpoint[] = []
+  #external = false
+  #next = 0
+  #inFlight = 0
+  #begun = 0
+  #failing: { reason: string; retryAt: number } | null = null
+  #closed: string | null = null
+
+  constructor(key: string, maxQueued: () => number, events: EndpointSetEvents) {
+    this.#key = key
+    this.#maxQueued = maxQueued
+    this.#events = events
+  }
+
+  /** Gives the waiter an instance now, or when one is free. Requests are served in the order in which they came. */
+  acquire(waiter: Waiter): void {
+    this.#begun++
+    this.#serveOrQueue(waiter)
+  }
+
+  /** The waiter does not wait any more. */
+  cancel(waiter: Waiter): void {
+    this.#waiting.delete(waiter)
+  }
+
+  /** The request that was granted `endpoint` has ended there. */
+  release(endpoint: Endpoint): void {
+    endpoint.inFlight--
+    this.#inFlight--
+    if (endpoint.inFlight === endpoint.slots && !endpoint.gone) {
+      this.#events.returned(this.#key, endpoint.id, endpoint.slots)
+    }
+    this.#serve()
+  }
+
+  /** `endpoint` refused the waiter's connection before a byte was sent: gives it another one. */
+  refused(endpoint: Endpoint, waiter: Waiter): void {
+    endpoint.downUntil = performance.now() + DOWN_MS
+    this.release(endpoint)
+    this.#serveOrQueue(waiter)
+  }
+
+  update(slices: EndpointSlice[], external: boolean): void {
+    this.#external = external
+    const before = new Map(this.#endpoints.map((endpoint) => [endpoint.id, endpoint]))
+    this.#endpoints = slices.map((slice) => {
+      const endpoint = before.get(slice.id) ?? newEndpoint(slice)
+      before.delete(slice.id)
+      endpoint.slots = slice.slots ?? Number.POSITIVE_INFINITY
+      return endpoint
+    })
+    for (const endpoint of before.values()) retire(endpoint)
+    if (slices.length > 0) this.#failing = null
+    for (const slice of slices) {
+      const endpoint = this.#endpoints.find((one) => one.id === slice.id)!
+      if (slice.slots !== null && endpoint.inFlight <= slice.slots) {
+        this.#events.returned(this.#key, slice.id, slice.slots)
+      }
+    }
+    this.#serve()
+  }
+
+  /** No instance can be started: those who wait are told, and so is who comes before `retryAt`. */
+  fail(reason: string, retryAt: number): void {
+    this.#failing = { reason, retryAt }
+    for (const waiter of this.#takeAll()) waiter.refused({ kind: 'failing', reason, retryAt })
+  }
+
+  /** The function is gone. */
+  close(reason: string): void {
+    this.#closed = reason
+    for (const endpoint of this.#endpoints) retire(endpoint)
+    this.#endpoints = []
+    for (const waiter of this.#takeAll()) waiter.refused({ kind: 'deleted', reason })
+  }
+
+  /** Takes the figures since the last report; null where there is nothing to say. */
+  report(): DemandReport | null {
+    const report = { key: this.#key, waiting: this.#waiting.size, inFlight: this.#inFlight, begun: this.#begun }
+    this.#begun = 0
+    return report.waiting + report.inFlight + report.begun > 0 ? report : null
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints
+  }
+
+  #serveOrQueue(waiter: Waiter): void {
+    const refusal = this.#refusal()
+    if (refusal) return waiter.refused(refusal)
+    const endpoint = this.#waiting.size === 0 ? this.#choose() : null
+    if (endpoint) return this.#grant(endpoint, waiter)
+    this.#waiting.add(waiter)
+    this.#events.starved(this.#key)
+  }
+
+  #refusal(): WaitRefusal | null {
+    if (this.#closed !== null) return { kind: 'deleted', reason: this.#closed }
+    if (this.#failing && this.#endpoints.length === 0 && Date.now() < this.#failing.retryAt) {
+      return { kind: 'failing', ...this.#failing }
+    }
+    const now = performance.now()
+    if (this.#external && this.#endpoints.every((endpoint) => endpoint.downUntil > now)) {
+      // Nobody here starts them, so waiting would not help; each is tried again after DOWN_MS.
+      return { kind: 'unreachable', addresses: this.#endpoints.map((endpoint) => endpoint.address).join(', ') }
+    }
+    if (this.#waiting.size >= this.#maxQueued()) return { kind: 'queue-full', limit: this.#maxQueued() }
+    return null
+  }
+
+  /** The instance with the fewest requests that has a free slot; in turn among equals. */
+  #choose(): Endpoint | null {
+    const endpoints = this.#endpoints
+    let best: Endpoint | null = null
+    let now = 0
+    for (let i = 0; i < endpoints.length; i++) {
+      const endpoint = endpoints[(this.#next + i) % endpoints.length]!
+      if (endpoint.inFlight >= endpoint.slots || (best && endpoint.inFlight >= best.inFlight)) continue
+      if (endpoint.downUntil > 0) {
+        now ||= performance.now()
+        if (endpoint.downUntil > now) continue
+        endpoint.downUntil = 0
+      }
+      best = endpoint
+      if (best.inFlight === 0) break
+    }
+    this.#next = (this.#next + 1) % Math.max(1, endpoints.length)
+    return best
+  }
+
+  #grant(endpoint: Endpoint, waiter: Waiter): void {
+    endpoint.inFlight++
+    this.#inFlight++
+    waiter.granted(endpoint)
+  }
+
+  #serve(): void {
+    while (this.#waiting.size > 0) {
+      const endpoint = this.#choose()
+      if (!endpoint) return
+      const waiter = this.#waiting.values().next().value!
+      this.#waiting.delete(waiter)
+      this.#grant(endpoint, waiter)
+    }
+  }
+
+  #takeAll(): Waiter[] {
+    const waiters = [...this.#waiting]
+    this.#waiting.clear()
+    return waiters
+  }
+}
+
+function newEndpoint(slice: EndpointSlice): Endpoint {
+  const address = slice.host.includes(':') ? `[${slice.host}]:${slice.port}` : `${slice.host}:${slice.port}`
+  const { id, host, port } = slice
+  return { id, host, port, address, slots: 0, inFlight: 0, idle: [], gone: false, downUntil: 0 }
+}
+
+function retire(endpoint: Endpoint): void {
+  endpoint.gone = true
+  for (const connection of endpoint.idle.splice(0)) connection.destroy()
+}

@@ -1,0 +1,93 @@
+// What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
+
+/** One function as an engine needs it. */
+export interface FunctionSlice {
+  /** "namespace/name" */
+  key: string
+  namespace: string
+  name: string
+  principal: string
+  /** The workload port that requests are for (Istio's destination.port). */
+  port: number
+  /** Host names in lower case under which the gateway serves it; none where it is cluster-local. */
+  gatewayHosts: string[]
+  /** Milliseconds from the request's head to the response's head. */
+  timeoutMs: number
+  /** The compiled policy (layout/policy.ts) and its content hash. */
+  policy: Uint8Array
+  policyHash: string
+}
+
+/** An instance that this engine may send requests to, at most `slots` at once. */
+export interface EndpointSlice {
+  id: string
+  host: string
+  port: number
+  /** Requests that this engine may have in flight there; null: no limit. 0: none, and the engine says when the last has ended. */
+  slots: number | null
+}
+
+/** Who sends requests to a listening address. */
+export type ListenerRole =
+  | { kind: 'gateway' }
+  | { kind: 'egress'; caller: string; instance: string | null }
+
+export interface EngineLimits {
+  maxHeadBytes: number
+  maxTrailerBytes: number
+  maxConnections: number
+  maxRequestsInFlight: number
+  /** For each function. */
+  maxQueuedRequests: number
+  maxPipelinedBytes: number
+  /** From the first byte of a head to its last. */
+  headTimeoutMs: number
+  /** Between two requests on a connection. */
+  keepAliveTimeoutMs: number
+  /** Without a byte either way, inside a message's body or an upgraded connection. */
+  streamIdleTimeoutMs: number
+  /** Idle upstream connections kept for each instance, and for how long. */
+  maxIdleUpstreams: number
+  upstreamIdleMs: number
+  connectTimeoutMs: number
+  drainTimeoutMs: number
+}
+
+export interface MeshSlice {
+  trustDomain: string
+  domain: string
+  /** The policy for requests that name no function: what the gateway logs and traces them by. */
+  gatewayPolicy: Uint8Array
+  accessLogFile: string
+  limits: EngineLimits
+}
+
+export type ToEngine =
+  | { type: 'mesh'; mesh: MeshSlice }
+  | { type: 'functions'; upsert: FunctionSlice[]; remove: string[] }
+  | { type: 'endpoints'; key: string; external: boolean; endpoints: EndpointSlice[] }
+  /** Starts fail: who waits is told `reason`, and so is who comes before `retryAt` (ms since the epoch). */
+  | { type: 'failing'; key: string; reason: string; retryAt: number }
+  | { type: 'listen'; id: string; host: string; port: number; role: ListenerRole }
+  | { type: 'unlisten'; id: string }
+  | { type: 'query'; id: number; query: EngineQuery }
+  | { type: 'drain' }
+
+export type EngineQuery = { kind: 'counters' } | { kind: 'decision'; requestId: string }
+
+export interface DemandReport {
+  key: string
+  waiting: number
+  inFlight: number
+  /** Requests begun since the last report. */
+  begun: number
+}
+
+export type FromEngine =
+  | { type: 'up' }
+  | { type: 'listening'; id: string; port: number }
+  | { type: 'listen-failed'; id: string; message: string; code: string }
+  | { type: 'demand'; reports: DemandReport[] }
+  | { type: 'returned'; key: string; endpoint: string; slots: number }
+  | { type: 'answer'; id: number; answer: unknown }
+  | { type: 'drained' }

@@ -1,0 +1,102 @@
+import { connect, type Socket } from 'node:net'
+import type { Endpoint } from './endpoint-set.ts'
+
+/** The exchange that uses an upstream connection; the callbacks come only while it does. */
+export interface UpstreamUser {
+  upstreamConnected(): void
+  upstreamBytes(bytes: Buffer): void
+  upstreamDrained(): void
+  /** No more bytes come: the instance closed, reset or refused the connection. */
+  upstreamEnded(error: NodeJS.ErrnoException | null): void
+}
+
+export interface UpstreamLimits {
+  maxIdleUpstreams: number
+  upstreamIdleMs: number
+  connectTimeoutMs: number
+}
+
+/** A connection to one instance, used by one exchange at a time and kept alive in between. */
+export class UpstreamConnection {
+  readonly endpoint: Endpoint
+  readonly socket: Socket
+  /** Requests that it carried before the present one. */
+  uses = 0
+  connected = false
+  idleSince = 0
+  #user: UpstreamUser | null
+  #connectTimer: NodeJS.Timeout | null
+
+  /** Takes an idle connection of `endpoint`, or opens one; `user` gets its events. */
+  static take(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits): UpstreamConnection {
+    const idle = endpoint.idle.pop()
+    if (!idle) return new UpstreamConnection(endpoint, user, limits)
+    idle.uses++
+    idle.#user = user
+    return idle
+  }
+
+  private constructor(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits) {
+    this.endpoint = endpoint
+    this.#user = user
+    const socket = connect({ host: endpoint.host, port: endpoint.port, noDelay: true })
+    this.socket = socket
+    this.#connectTimer = setTimeout(() => socket.destroy(connectTimedOut()), limits.connectTimeoutMs)
+    socket.on('connect', () => {
+      this.connected = true
+      this.#stopConnectTimer()
+      this.#user?.upstreamConnected()
+    })
+    socket.on('data', (bytes) => {
+      if (this.#user) this.#user.upstreamBytes(bytes)
+      else this.destroy() // bytes that nobody asked for
+    })
+    socket.on('drain', () => this.#user?.upstreamDrained())
+    socket.on('end', () => this.#end(null))
+    socket.on('error', (error) => this.#end(error))
+    socket.on('close', () => this.#end(null))
+  }
+
+  /** Puts it back for another exchange, or closes it where enough are kept. */
+  release(limits: UpstreamLimits): void {
+    this.#user = null
+    const { endpoint, socket } = this
+    if (endpoint.gone || socket.destroyed || endpoint.idle.length >= limits.maxIdleUpstreams) return this.destroy()
+    if (socket.isPaused()) socket.resume()
+    this.idleSince = performance.now()
+    endpoint.idle.push(this)
+  }
+
+  /** Closes it at once; its user hears nothing more. */
+  destroy(): void {
+    this.#user = null
+    this.#stopConnectTimer()
+    this.#forget()
+    this.socket.destroy()
+  }
+
+  #end(error: NodeJS.ErrnoException | null): void {
+    const user = this.#user
+    this.destroy()
+    user?.upstreamEnded(error)
+  }
+
+  #forget(): void {
+    const at = this.endpoint.idle.indexOf(this)
+    if (at >= 0) this.endpoint.idle.splice(at, 1)
+  }
+
+  #stopConnectTimer(): void {
+    if (this.#connectTimer) clearTimeout(this.#connectTimer)
+    this.#connectTimer = null
+  }
+}
+
+/** Closes the connections of `endpoint` that have been idle since before `deadline` (performance.now()); the oldest come first. */
+export function closeIdle(endpoint: Endpoint, deadline: number): void {
+  while (endpoint.idle[0] && endpoint.idle[0].idleSince < deadline) endpoint.idle[0].destroy()
+}
+
+function connectTimedOut(): NodeJS.ErrnoException {
+  return Object.assign(new Error('the connection was not made in time'), { code: 'ETIMEDOUT' })
+}
