@@ -1,0 +1,118 @@
+// The field table of the head that the phase judges: filled by field-section.ts, read by every policy.
+
+import { equalIgnoreCase } from './bytes.ts'
+import { MAX_FIELDS } from './layout/record.ts'
+import { SCRATCH_FIELDS, SCRATCH_FIRST } from './layout/scratch.ts'
+
+const ENTRY_SHIFT: i32 = 5
+const NAME_PTR: usize = 0
+const NAME_LEN: usize = 4
+const VALUE_PTR: usize = 8
+const VALUE_LEN: usize = 12
+const HASH: usize = 16
+const ID: usize = 20
+const DROPPED: usize = 21
+const LINE_END: usize = 24
+
+let count: i32 = 0
+
+function entry(i: i32): i32 {
+  return SCRATCH_FIELDS + (i << ENTRY_SHIFT)
+}
+
+export function fieldCount(): i32 {
+  return count
+}
+
+export function fieldNamePtr(i: i32): i32 {
+  return load<i32>(entry(i), NAME_PTR)
+}
+
+export function fieldNameLen(i: i32): i32 {
+  return load<i32>(entry(i), NAME_LEN)
+}
+
+/** The value without the white space around it. */
+export function fieldValuePtr(i: i32): i32 {
+  return load<i32>(entry(i), VALUE_PTR)
+}
+
+export function fieldValueLen(i: i32): i32 {
+  return load<i32>(entry(i), VALUE_LEN)
+}
+
+/** FNV-1a of the lower-cased name. */
+export function fieldHash(i: i32): u32 {
+  return load<u32>(entry(i), HASH)
+}
+
+/** The FIELD_* id of the name, 0 where the sidecar does not interpret it. */
+export function fieldId(i: i32): i32 {
+  return load<u8>(entry(i), ID)
+}
+
+/** Address after the line's CRLF; the line starts at fieldNamePtr. */
+export function fieldLineEnd(i: i32): i32 {
+  return load<i32>(entry(i), LINE_END)
+}
+
+/** Whether the field is not sent onwards as it came. */
+export function fieldDropped(i: i32): bool {
+  return load<u8>(entry(i), DROPPED) != 0
+}
+
+export function dropField(i: i32): void {
+  store<u8>(entry(i), 1, DROPPED)
+}
+
+/** Index of the first field of that name, -1 where there is none; `hash` is FNV-1a of the lower-cased name. */
+export function findField(namePtr: i32, nameLen: i32, hash: u32): i32 {
+  return findFrom(0, namePtr, nameLen, hash)
+}
+
+/** Index of the next field with the same name as field `i`, or -1. */
+export function nextField(i: i32): i32 {
+  return findFrom(i + 1, fieldNamePtr(i), fieldNameLen(i), fieldHash(i))
+}
+
+/** Index of the first field with that FIELD_* id, or -1. */
+export function findFieldById(id: i32): i32 {
+  return (load<u8>(SCRATCH_FIRST + id) as i32) - 1
+}
+
+function findFrom(first: i32, namePtr: i32, nameLen: i32, hash: u32): i32 {
+  for (let i = first; i < count; i++) {
+    if (fieldHash(i) == hash && equalIgnoreCase(fieldNamePtr(i), fieldNameLen(i), namePtr, nameLen)) return i
+  }
+  return -1
+}
+
+export function clearFields(): void {
+  count = 0
+  memory.fill(SCRATCH_FIRST, 0, 64)
+}
+
+/** Adds a field; false where the table is full. */
+export function addField(
+  namePtr: i32,
+  nameLen: i32,
+  valuePtr: i32,
+  valueLen: i32,
+  lineEnd: i32,
+  hash: u32,
+  id: i32,
+  dropped: bool,
+): bool {
+  if (count >= MAX_FIELDS) return false
+  const at = entry(count)
+  store<i32>(at, namePtr, NAME_PTR)
+  store<i32>(at, nameLen, NAME_LEN)
+  store<i32>(at, valuePtr, VALUE_PTR)
+  store<i32>(at, valueLen, VALUE_LEN)
+  store<u32>(at, hash, HASH)
+  store<u32>(at, id | ((dropped as i32) << 8), ID)
+  store<i32>(at, lineEnd, LINE_END)
+  count++
+  if (id != 0 && load<u8>(SCRATCH_FIRST + id) == 0) store<u8>(SCRATCH_FIRST + id, count as u8)
+  return true
+}

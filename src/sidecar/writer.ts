@@ -1,0 +1,74 @@
+// Output: one bump pointer from the end of the variable input to the memory's end. What does not fit is not written
+// but remembered, and the phase then fails (outOverflowed).
+
+import { IN_END, IN_MEMORY, INPUT } from './layout/record.ts'
+
+let position: i32 = 0
+let limit: i32 = 0
+let overflowed: bool = false
+
+/** Starts the output behind the variable input that is now in memory. */
+export function outBegin(): void {
+  position = (load<i32>(INPUT + IN_END) + 7) & ~7
+  limit = load<i32>(INPUT + IN_MEMORY)
+  overflowed = position < 0 || position > limit
+  if (overflowed) position = limit
+}
+
+export function outPosition(): i32 {
+  return position
+}
+
+/** Whether something did not fit: nothing written in this phase may be used then. */
+export function outOverflowed(): bool {
+  return overflowed
+}
+
+/** Bytes that can still be written. */
+export function outRoom(): i32 {
+  return limit - position
+}
+
+/** Takes the next `len` bytes to be filled by the caller; false (and overflow) where they do not fit. */
+export function outReserve(len: i32): bool {
+  if (len < 0 || len > limit - position) {
+    overflowed = true
+    return false
+  }
+  position += len
+  return true
+}
+
+export function outByte(byte: u32): void {
+  if (position >= limit) {
+    overflowed = true
+    return
+  }
+  store<u8>(position, byte as u8)
+  position++
+}
+
+export function outBytes(ptr: i32, len: i32): void {
+  const start = position
+  if (outReserve(len)) memory.copy(start, ptr, len)
+}
+
+/** Writes a literal of ASCII text. */
+export function outText(text: string): void {
+  const len = text.length
+  const start = position
+  if (!outReserve(len)) return
+  const textPtr = changetype<i32>(text)
+  for (let i = 0; i < len; i++) store<u8>(start + i, load<u16>(textPtr + (i << 1)) as u8)
+}
+
+export function outDecimal(value: u64): void {
+  let digits = 1
+  for (let rest = value / 10; rest != 0; rest /= 10) digits++
+  const start = position
+  if (!outReserve(digits)) return
+  for (let i = start + digits - 1; i >= start; i--) {
+    store<u8>(i, (0x30 + (value % 10)) as u8)
+    value /= 10
+  }
+}
