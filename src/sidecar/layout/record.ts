@@ -137,7 +137,9 @@ export const OUT_NEEDS: i32 = 88
 /** The request id, 36 characters, "" where the phase has none. */
 export const OUT_REQUEST_ID_PTR: i32 = 92
 export const OUT_REQUEST_ID_LEN: i32 = 96
-export const OUT_SIZE: i32 = 100
+/** OUT_FLAG_SAMPLED: the span's ids in hexadecimal: trace id 32, span id 16, parent's span id 16 (all "0": none). */
+export const OUT_TRACE_PTR: i32 = 100
+export const OUT_SIZE: i32 = 104
 
 export const RESULT_NONE: i32 = 0
 /** More bytes are needed to judge the head. */
@@ -223,6 +225,13 @@ export const HOLE_REQUEST_DURATION: i32 = 4
 export const HOLE_RESPONSE_FLAGS: i32 = 5
 /** Milliseconds from the response's head to its last byte. */
 export const HOLE_RESPONSE_TX_DURATION: i32 = 6
+/** Milliseconds from the request's last byte sent upstream to the response's head. */
+export const HOLE_UPSTREAM_TIME: i32 = 7
+export const HOLE_KINDS: i32 = 8
+/** Bit of a hole's kind: a figure that is not known is written `null`, not `-`. */
+export const HOLE_ABSENT_NULL: i32 = 256
+/** Bit of a hole's kind: a known figure is written in double quotes. */
+export const HOLE_QUOTED: i32 = 512
 
 // ---- Why a request was refused or a response is bad; the texts are in reasons.ts ----
 
