@@ -31,6 +31,8 @@ export type WaitRefusal =
   | { kind: 'deleted'; reason: string }
 
 export interface EndpointSetEvents {
+  /** A request began on a set that `active` did not name yet, or that `settled` has said to be quiet. */
+  active(set: EndpointSet): void
   /** A request waits and nothing that this engine holds will serve it soon. */
   starved(key: string): void
   /** `slots` were taken back and no more than that many requests are in flight there now. */
@@ -51,6 +53,8 @@ export class EndpointSet {
   #next = 0
   #inFlight = 0
   #begun = 0
+  #active = false
+  #reportedQuiet = true
   #failing: { reason: string; retryAt: number } | null = null
   #closed: string | null = null
 
@@ -63,6 +67,10 @@ export class EndpointSet {
   /** Gives the waiter an instance now, or when one is free. Requests are served in the order in which they came. */
   acquire(waiter: Waiter): void {
     this.#begun++
+    if (!this.#active) {
+      this.#active = true
+      this.#events.active(this)
+    }
     this.#serveOrQueue(waiter)
   }
 
@@ -122,11 +130,27 @@ export class EndpointSet {
     for (const waiter of this.#takeAll()) waiter.refused({ kind: 'deleted', reason })
   }
 
-  /** Takes the figures since the last report; null where there is nothing to say. */
+  /** Takes the figures since the last report; null where all are zero as they were in the last one. */
   report(): DemandReport | null {
-    const report = { key: this.#key, waiting: this.#waiting.size, inFlight: this.#inFlight, begun: this.#begun }
+    const report = {
+      key: this.#key,
+      waiting: this.#waiting.size,
+      inFlight: this.#inFlight,
+      begun: this.#begun,
+    }
     this.#begun = 0
-    return report.waiting + report.inFlight + report.begun > 0 ? report : null
+    const quiet = report.waiting + report.inFlight + report.begun === 0
+    if (quiet && this.#reportedQuiet) return null
+    this.#reportedQuiet = quiet
+    return report
+  }
+
+  /** True where nothing is under way and no idle connection is kept: `active` is called when that changes. */
+  settled(): boolean {
+    if (this.#waiting.size + this.#inFlight + this.#begun > 0) return false
+    if (this.#endpoints.some((endpoint) => endpoint.idle.length > 0)) return false
+    this.#active = false
+    return true
   }
 
   get endpoints(): readonly Endpoint[] {
@@ -150,7 +174,10 @@ export class EndpointSet {
     const now = performance.now()
     if (this.#external && this.#endpoints.every((endpoint) => endpoint.downUntil > now)) {
       // Nobody here starts them, so waiting would not help; each is tried again after DOWN_MS.
-      return { kind: 'unreachable', addresses: this.#endpoints.map((endpoint) => endpoint.address).join(', ') }
+      return {
+        kind: 'unreachable',
+        addresses: this.#endpoints.map((endpoint) => endpoint.address).join(', '),
+      }
     }
     if (this.#waiting.size >= this.#maxQueued()) return { kind: 'queue-full', limit: this.#maxQueued() }
     return null

@@ -28,9 +28,7 @@ export interface EndpointSlice {
 }
 
 /** Who sends requests to a listening address. */
-export type ListenerRole =
-  | { kind: 'gateway' }
-  | { kind: 'egress'; caller: string; instance: string | null }
+export type ListenerRole = { kind: 'gateway' } | { kind: 'egress'; caller: string; instance: string | null }
 
 export interface EngineLimits {
   maxHeadBytes: number

@@ -1,4 +1,4 @@
-import { EndpointSet } from './endpoint-set.ts'
+import type { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
 
 /** A function in an engine: how to judge its requests and where its instances are. */

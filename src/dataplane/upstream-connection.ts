@@ -61,7 +61,8 @@ export class UpstreamConnection {
   release(limits: UpstreamLimits): void {
     this.#user = null
     const { endpoint, socket } = this
-    if (endpoint.gone || socket.destroyed || endpoint.idle.length >= limits.maxIdleUpstreams) return this.destroy()
+    if (endpoint.gone || socket.destroyed || endpoint.idle.length >= limits.maxIdleUpstreams)
+      return this.destroy()
     if (socket.isPaused()) socket.resume()
     this.idleSince = performance.now()
     endpoint.idle.push(this)

@@ -26,22 +26,30 @@ const split = (bytes: Buffer, cuts: number[]): Buffer[] => {
 test('a body is read the same however its bytes are cut, and what follows it is left', () => {
   const chunk = fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 40 })
   fc.assert(
-    fc.property(fc.array(chunk), fc.array(fc.nat()), fc.constantFrom('', 'GET / HTTP/1.1\r\n'), (chunks, cuts, next) => {
-      const out: Buffer[] = []
-      for (const text of chunks) writeBody(BODY_CHUNKED, [Buffer.from(text, 'latin1')], out)
-      endBody(BODY_CHUNKED, null, out)
-      const wire = Buffer.concat([...out, Buffer.from(next)])
-      const reader = new BodyReader(BODY_CHUNKED, 0, MAX_TRAILERS)
-      const read = readAll(reader, split(wire, cuts))
-      assert.deepEqual(read, { body: chunks.join(''), rest: next })
-      assert.equal(reader.done, true)
-    }),
+    fc.property(
+      fc.array(chunk),
+      fc.array(fc.nat()),
+      fc.constantFrom('', 'GET / HTTP/1.1\r\n'),
+      (chunks, cuts, next) => {
+        const out: Buffer[] = []
+        for (const text of chunks) writeBody(BODY_CHUNKED, [Buffer.from(text, 'latin1')], out)
+        endBody(BODY_CHUNKED, null, out)
+        const wire = Buffer.concat([...out, Buffer.from(next)])
+        const reader = new BodyReader(BODY_CHUNKED, 0, MAX_TRAILERS)
+        const read = readAll(reader, split(wire, cuts))
+        assert.deepEqual(read, { body: chunks.join(''), rest: next })
+        assert.equal(reader.done, true)
+      },
+    ),
   )
 })
 
 test('lengths', () => {
   const reader = new BodyReader(BODY_LENGTH, 5, MAX_TRAILERS)
-  assert.deepEqual(readAll(reader, [Buffer.from('hel'), Buffer.from('loGET')]), { body: 'hello', rest: 'GET' })
+  assert.deepEqual(readAll(reader, [Buffer.from('hel'), Buffer.from('loGET')]), {
+    body: 'hello',
+    rest: 'GET',
+  })
   assert.equal(reader.done, true)
   assert.equal(new BodyReader(BODY_LENGTH, 0, MAX_TRAILERS).done, true)
   assert.equal(new BodyReader(BODY_NONE, 0, MAX_TRAILERS).done, true)
@@ -52,7 +60,10 @@ test('a close-delimited body ends with the connection; any other is broken by it
   assert.equal(readAll(close, [Buffer.from('abc')]).body, 'abc')
   close.end()
   assert.equal(close.done, true)
-  for (const reader of [new BodyReader(BODY_LENGTH, 3, MAX_TRAILERS), new BodyReader(BODY_CHUNKED, 0, MAX_TRAILERS)]) {
+  for (const reader of [
+    new BodyReader(BODY_LENGTH, 3, MAX_TRAILERS),
+    new BodyReader(BODY_CHUNKED, 0, MAX_TRAILERS),
+  ]) {
     reader.end()
     assert.equal(reader.bad, true)
   }

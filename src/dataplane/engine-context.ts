@@ -1,0 +1,19 @@
+import type { DecisionRing } from './decision-ring.ts'
+import type { EngineCounters } from './engine-counters.ts'
+import type { MeshSlice } from './engine-messages.ts'
+import type { FunctionTable } from './function-table.ts'
+import type { RandomBytes } from './random-bytes.ts'
+import type { Sidecars } from './sidecar.ts'
+
+/** What every connection of an engine shares. One engine is one thread, so nothing here is locked. */
+export interface EngineContext {
+  readonly sidecars: Sidecars
+  readonly functions: FunctionTable
+  readonly counters: EngineCounters
+  readonly decisions: DecisionRing
+  readonly random: RandomBytes
+  /** Writes one access-log line (without its newline). */
+  readonly writeLog: (line: Buffer) => void
+  mesh: MeshSlice
+  draining: boolean
+}

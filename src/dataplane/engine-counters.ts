@@ -1,0 +1,35 @@
+/** What an engine counts; every bound that is hit and every refusal has its counter. They only grow, but the two gauges. */
+export function newCounters() {
+  return {
+    connections: 0,
+    connectionsOpen: 0,
+    connectionsRefused: 0,
+    requests: 0,
+    requestsInFlight: 0,
+    requestsOverLimit: 0,
+    responses2xx: 0,
+    responses3xx: 0,
+    responses4xx: 0,
+    responses5xx: 0,
+    headsRefused: 0,
+    headsTimedOut: 0,
+    hostsUnknown: 0,
+    denied: 0,
+    sidecarsFailed: 0,
+    queueFull: 0,
+    startsFailed: 0,
+    upstreamConnectFailed: 0,
+    upstreamAborted: 0,
+    upstreamResent: 0,
+    upstreamBad: 0,
+    bodiesBad: 0,
+    clientsAborted: 0,
+    timedOut: 0,
+    streamsIdle: 0,
+    upgraded: 0,
+    pipelinePaused: 0,
+    logLinesDropped: 0,
+  }
+}
+
+export type EngineCounters = ReturnType<typeof newCounters>

@@ -1,0 +1,142 @@
+import { DecisionRing } from './decision-ring.ts'
+import { EndpointSet } from './endpoint-set.ts'
+import type { EngineContext } from './engine-context.ts'
+import { newCounters } from './engine-counters.ts'
+import type { DemandReport, EngineQuery, FromEngine, MeshSlice, ToEngine } from './engine-messages.ts'
+import { FunctionTable } from './function-table.ts'
+import { Listeners } from './listeners.ts'
+import { RandomBytes } from './random-bytes.ts'
+import type { Sidecars } from './sidecar.ts'
+import { closeIdle } from './upstream-connection.ts'
+
+/** How often demand is told and idle upstream connections are looked through, in milliseconds. */
+const TICK_MS = 100
+/** Requests whose verdicts are kept for `mayfly explain`. */
+const DECISIONS_KEPT = 4096
+
+export interface EngineHooks {
+  send(message: FromEngine): void
+  /** Writes an access-log line. */
+  writeLog(line: Buffer): void
+  /** The mesh's settings are new, the access log's file among them. */
+  meshChanged(mesh: MeshSlice): void
+}
+
+/** One data-plane thread: it does what control tells it (`receive`) and forwards requests by what it knows. */
+export class Engine {
+  readonly #hooks: EngineHooks
+  readonly #context: EngineContext
+  readonly #listeners: Listeners
+  readonly #active = new Set<EndpointSet>()
+  readonly #starved = new Set<string>()
+  #ticker: NodeJS.Timeout
+  #flushing = false
+
+  constructor(sidecars: Sidecars, mesh: MeshSlice, hooks: EngineHooks) {
+    this.#hooks = hooks
+    this.#context = {
+      sidecars,
+      functions: new FunctionTable((key) => this.#newEndpoints(key)),
+      counters: newCounters(),
+      decisions: new DecisionRing(DECISIONS_KEPT),
+      random: new RandomBytes(),
+      writeLog: hooks.writeLog,
+      mesh: withBuffers(mesh),
+      draining: false,
+    }
+    this.#listeners = new Listeners(this.#context)
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+  }
+
+  receive(message: ToEngine): void {
+    const { functions } = this.#context
+    switch (message.type) {
+      case 'mesh':
+        this.#context.mesh = withBuffers(message.mesh)
+        return this.#hooks.meshChanged(message.mesh)
+      case 'functions':
+        for (const slice of message.upsert) functions.upsert(slice)
+        for (const key of message.remove) functions.remove(key)
+        return
+      case 'endpoints':
+        return functions.get(message.key)?.endpoints.update(message.endpoints, message.external)
+      case 'failing':
+        return functions.get(message.key)?.endpoints.fail(message.reason, message.retryAt)
+      case 'listen': {
+        const { id, host, port, role } = message
+        this.#listeners.listen(id, host, port, role).then(
+          (bound) => this.#hooks.send({ type: 'listening', id, port: bound }),
+          (error: NodeJS.ErrnoException) =>
+            this.#hooks.send({ type: 'listen-failed', id, message: error.message, code: error.code ?? '' }),
+        )
+        return
+      }
+      case 'unlisten':
+        return this.#listeners.unlisten(message.id)
+      case 'query':
+        return this.#hooks.send({ type: 'answer', id: message.id, answer: this.#answer(message.query) })
+      case 'drain':
+        this.#drain()
+    }
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#context.draining) return
+    this.#context.draining = true
+    await this.#listeners.drain(this.#context.mesh.limits.drainTimeoutMs)
+    clearInterval(this.#ticker)
+    for (const { endpoints } of this.#context.functions.entries()) endpoints.close('the engine has stopped')
+    this.#hooks.send({ type: 'drained' })
+  }
+
+  #answer(query: EngineQuery): unknown {
+    if (query.kind === 'decision') return this.#context.decisions.find(query.requestId) ?? null
+    return { ...this.#context.counters, sidecars: this.#context.sidecars.counters }
+  }
+
+  #newEndpoints(key: string): EndpointSet {
+    return new EndpointSet(key, () => this.#context.mesh.limits.maxQueuedRequests, {
+      active: (set) => this.#active.add(set),
+      starved: (starvedKey) => this.#reportSoon(starvedKey),
+      returned: (function_, endpoint, slots) =>
+        this.#hooks.send({ type: 'returned', key: function_, endpoint, slots }),
+    })
+  }
+
+  /** Requests wait: control hears of it at the end of this turn of the event loop, once for all of them. */
+  #reportSoon(key: string): void {
+    this.#starved.add(key)
+    if (this.#flushing) return
+    this.#flushing = true
+    setImmediate(() => {
+      this.#flushing = false
+      const sets = [...this.#starved].flatMap((one) => this.#context.functions.get(one)?.endpoints ?? [])
+      this.#starved.clear()
+      this.#report(sets)
+    })
+  }
+
+  #tick(): void {
+    this.#report(this.#active)
+    const deadline = performance.now() - this.#context.mesh.limits.upstreamIdleMs
+    for (const set of this.#active) {
+      for (const endpoint of set.endpoints) closeIdle(endpoint, deadline)
+      if (set.settled()) this.#active.delete(set)
+    }
+  }
+
+  #report(sets: Iterable<EndpointSet>): void {
+    const reports: DemandReport[] = []
+    for (const set of sets) {
+      const report = set.report()
+      if (report) reports.push(report)
+    }
+    if (reports.length > 0) this.#hooks.send({ type: 'demand', reports })
+  }
+}
+
+/** Bytes arrive as Uint8Array over a process boundary; everything here works on Buffers. */
+function withBuffers(mesh: MeshSlice): MeshSlice {
+  const { buffer, byteOffset, byteLength } = mesh.gatewayPolicy
+  return { ...mesh, gatewayPolicy: Buffer.from(buffer, byteOffset, byteLength) }
+}

@@ -1,0 +1,222 @@
+// From received bytes to a verdict: which sidecars judge a request head, one after the other, and what comes of it.
+
+import {
+  BODY_NONE,
+  DIRECTION_INBOUND,
+  DIRECTION_INGRESS,
+  DIRECTION_OUTBOUND,
+  OUT_FLAG_KEEP_ALIVE,
+  RESPONSE_FLAG_DPE,
+} from '../../sidecar/layout/record.ts'
+import type { StageRecord } from '../decision-ring.ts'
+import type { EngineContext } from '../engine-context.ts'
+import type { FunctionEntry } from '../function-table.ts'
+import { type Refusal, sidecarFailed, tooManyRequests, unknownHost } from '../refusal.ts'
+import type { ConnectionFacts, Decision, Denial } from '../sidecar.ts'
+
+/** One sidecar of a request's chain: the policy that it judges by and what it left for its response phase. */
+export interface Stage {
+  policy: Buffer
+  context: Buffer
+}
+
+export type Admission = { kind: 'incomplete' } | Refused | Admitted
+
+export interface Refused {
+  kind: 'refused'
+  refusal: Refusal
+  stages: Stage[]
+  records: StageRecord[]
+  requestId: string
+  headLength: number
+  /** The head was readable and no body follows it, so the connection may carry another request. */
+  reusable: boolean
+}
+
+export interface Admitted {
+  kind: 'admitted'
+  callee: FunctionEntry
+  /** In the order in which they judged the request; the response passes them the other way round. */
+  stages: Stage[]
+  records: StageRecord[]
+  requestId: string
+  headLength: number
+  /** The bytes to send to the instance. */
+  head: Buffer
+  /** OUT_FLAG_* of the first sidecar, which judged the client's own bytes. */
+  flags: number
+  /** How the client frames the body, and how it is framed towards the instance (BODY_*). */
+  body: number
+  bodyLength: number
+  sendBody: number
+}
+
+/** Who is on a listening address: outside clients (null), or the function that calls from it. */
+export interface Caller {
+  key: string
+}
+
+/** Judges the head at the start of `received`. `facts` are those of the client's connection. */
+export function admit(
+  engine: EngineContext,
+  facts: ConnectionFacts,
+  caller: Caller | null,
+  received: Buffer,
+  now: number,
+): Admission {
+  const opened = engine.sidecars.open(received, 0, received.length, facts, now, engine.random.take())
+  switch (opened.kind) {
+    case 'incomplete':
+      return opened
+    case 'failed':
+      return failed(engine)
+    case 'denied':
+      engine.counters.headsRefused++
+      return refused(
+        opened.denial,
+        opened.denial,
+        [gatewayStage(engine, opened.denial.context)],
+        [],
+        RESPONSE_FLAG_DPE,
+      )
+    case 'opened':
+      if (engine.counters.requestsInFlight >= engine.mesh.limits.maxRequestsInFlight) {
+        engine.counters.requestsOverLimit++
+        return refusedBeforeHead(engine, tooManyRequests())
+      }
+      return caller === null
+        ? fromGateway(engine, opened.host)
+        : fromFunction(engine, facts, caller, opened.host, now)
+  }
+}
+
+function fromGateway(engine: EngineContext, host: string): Admission {
+  const callee = engine.functions.byGatewayHost(host)
+  if (!callee) {
+    engine.counters.hostsUnknown++
+    return refusedBeforeHead(engine, unknownHost(host))
+  }
+  const decision = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
+  return settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)])
+}
+
+function fromFunction(
+  engine: EngineContext,
+  facts: ConnectionFacts,
+  caller: Caller,
+  host: string,
+  now: number,
+): Admission {
+  const from = engine.functions.get(caller.key)
+  if (!from) return refusedBeforeHead(engine, unknownHost(caller.key))
+  const callee = engine.functions.byCalleeName(host, from.slice.namespace)
+  const outbound = engine.sidecars.decide(from.policy, callee?.slice.key ?? '', callee?.slice.port ?? 0)
+  const records = [record(from, DIRECTION_OUTBOUND, outbound)]
+  if (outbound.kind === 'denied') {
+    engine.counters.denied++
+    const { denial } = outbound
+    return refused(denial, denial, [{ policy: from.policy, context: denial.context }], records, 0)
+  }
+  // A sidecar that lets a request through to no function is broken, whatever its policy says.
+  if (outbound.kind === 'failed' || !callee) return failed(engine)
+  const stages = [{ policy: from.policy, context: outbound.context }]
+  const inner = { ...facts, direction: DIRECTION_INBOUND, peer: from.slice.principal }
+  const opened = engine.sidecars.open(
+    outbound.head,
+    0,
+    outbound.head.length,
+    inner,
+    now,
+    engine.random.take(),
+  )
+  if (opened.kind !== 'opened') return failed(engine)
+  const inbound = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
+  records.push(record(callee, DIRECTION_INBOUND, inbound))
+  return settle(engine, callee, inbound, outbound, stages, records)
+}
+
+/** How the client's own message is framed. */
+interface Framing {
+  headLength: number
+  flags: number
+  body: number
+  bodyLength: number
+}
+
+/** `client` is the framing that the first sidecar saw, null where this decision is the first. */
+function settle(
+  engine: EngineContext,
+  callee: FunctionEntry,
+  decision: Decision,
+  client: Framing | null,
+  stages: Stage[],
+  records: StageRecord[],
+): Admission {
+  if (decision.kind === 'failed') return failed(engine)
+  const judged = decision.kind === 'denied' ? decision.denial : decision
+  const framing = client ?? judged
+  stages.push({ policy: callee.policy, context: judged.context })
+  if (decision.kind === 'denied') {
+    engine.counters.denied++
+    return refused(decision.denial, framing, stages, records, 0)
+  }
+  return {
+    kind: 'admitted',
+    callee,
+    stages,
+    records,
+    requestId: decision.requestId,
+    headLength: framing.headLength,
+    head: decision.head,
+    flags: framing.flags,
+    body: framing.body,
+    bodyLength: framing.bodyLength,
+    sendBody: decision.sendBody,
+  }
+}
+
+function refused(
+  denial: Denial,
+  framing: Framing,
+  stages: Stage[],
+  records: StageRecord[],
+  flags: number,
+): Refused {
+  return {
+    kind: 'refused',
+    refusal: { status: denial.status, text: denial.text, fields: '', flags },
+    stages,
+    records,
+    requestId: denial.requestId,
+    headLength: framing.headLength,
+    reusable: (framing.flags & OUT_FLAG_KEEP_ALIVE) !== 0 && framing.body === BODY_NONE,
+  }
+}
+
+function failed(engine: EngineContext): Refused {
+  engine.counters.sidecarsFailed++
+  return refusedBeforeHead(engine, sidecarFailed())
+}
+
+/** A refusal of which no function's policy knows: the gateway's own policy logs it. */
+export function refusedBeforeHead(engine: EngineContext, refusal: Refusal): Refused {
+  const stages = [gatewayStage(engine, EMPTY)]
+  return { kind: 'refused', refusal, stages, records: [], requestId: '', headLength: 0, reusable: false }
+}
+
+function gatewayStage(engine: EngineContext, context: Buffer): Stage {
+  const { gatewayPolicy } = engine.mesh
+  return { policy: gatewayPolicy as Buffer, context }
+}
+
+function record(entry: FunctionEntry, direction: number, decision: Decision): StageRecord {
+  const verdicts =
+    decision.kind === 'forward'
+      ? decision.verdicts
+      : decision.kind === 'denied'
+        ? decision.denial.verdicts
+        : EMPTY
+  return { function: entry.slice.key, policyHash: entry.slice.policyHash, direction, verdicts }
+}
+
+const EMPTY = Buffer.alloc(0)

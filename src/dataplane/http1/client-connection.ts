@@ -1,0 +1,164 @@
+import type { Socket } from 'node:net'
+import { RESPONSE_FLAG_DC } from '../../sidecar/layout/record.ts'
+import type { EngineContext } from '../engine-context.ts'
+import { headTimedOut } from '../refusal.ts'
+import type { ConnectionFacts } from '../sidecar.ts'
+import { admit, type Caller, refusedBeforeHead } from './admit.ts'
+import { Exchange } from './exchange.ts'
+import { answerRefused } from './local-reply.ts'
+
+/** A client that has shut down its sending side still gets an answer that is ready within this time, in milliseconds; after it, the request counts as abandoned. */
+const HALF_CLOSED_MS = 250
+/** After a reply that ends a connection, bytes on their way are read and dropped for this long, so that a reset does not overtake the reply (RFC 9112 9.6). */
+const LINGER_MS = 1_000
+
+/** One client's HTTP/1.1 connection: its requests are answered one after the other, in their order. */
+export class ClientConnection {
+  readonly engine: EngineContext
+  readonly socket: Socket
+  readonly facts: ConnectionFacts
+  readonly caller: Caller | null
+  /** Received and not yet used: the next head, or what was pipelined behind the present request. */
+  #received: Buffer = EMPTY
+  #exchange: Exchange | null = null
+  #timer: NodeJS.Timeout
+  #timerKind: 'idle' | 'head' | 'busy' = 'idle'
+  #closing = false
+  #parsing = false
+
+  constructor(engine: EngineContext, socket: Socket, facts: ConnectionFacts, caller: Caller | null) {
+    this.engine = engine
+    this.socket = socket
+    this.facts = facts
+    this.caller = caller
+    this.#timer = setTimeout(() => this.#timeOut(), engine.mesh.limits.headTimeoutMs)
+    socket.on('data', (bytes) => this.#onData(bytes))
+    socket.on('drain', () => this.#exchange?.clientDrained())
+    socket.on('end', () => this.#onEnd())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.#onClose())
+  }
+
+  get idle(): boolean {
+    return this.#exchange === null && this.#received.length === 0
+  }
+
+  /** The exchange is over; `reusable` where another request may follow on this connection. */
+  exchangeEnded(reusable: boolean): void {
+    this.#exchange = null
+    if (!reusable || this.engine.draining || this.socket.destroyed || this.socket.readableEnded)
+      return this.close()
+    if (this.socket.isPaused()) this.socket.resume()
+    this.#next()
+  }
+
+  /** Ends the connection after what was written has gone out. */
+  close(): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.#received = EMPTY
+    clearTimeout(this.#timer)
+    if (this.socket.destroyed) return
+    this.socket.end()
+    this.socket.resume()
+    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
+  }
+
+  /** Gives bytes back that were read beyond the present request. */
+  keep(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
+    if (this.#received.length > this.engine.mesh.limits.maxPipelinedBytes && !this.socket.isPaused()) {
+      this.engine.counters.pipelinePaused++
+      this.socket.pause()
+    }
+  }
+
+  /** Takes what was kept: it belongs to the protocol that the connection was switched to. */
+  takeKept(): Buffer {
+    const kept = this.#received
+    this.#received = EMPTY
+    return kept
+  }
+
+  #onData(bytes: Buffer): void {
+    if (this.#closing) return
+    if (this.#exchange) return this.#exchange.clientBytes(bytes)
+    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
+    this.#next()
+  }
+
+  /** Judges the requests that have arrived, up to the first that is not answered at once. */
+  #next(): void {
+    if (this.#parsing) return // an answer given inside the loop below comes back here
+    this.#parsing = true
+    while (this.#exchange === null && !this.#closing && this.#received.length > 0) {
+      if (!this.#judge()) break
+    }
+    this.#parsing = false
+    if (this.#exchange === null && !this.#closing) this.#arm(this.#received.length > 0 ? 'head' : 'idle')
+  }
+
+  /** False where more bytes are needed. */
+  #judge(): boolean {
+    const { engine } = this
+    const startedAt = performance.now()
+    const now = Date.now()
+    const admission = admit(engine, this.facts, this.caller, this.#received, now)
+    if (admission.kind === 'incomplete') return false
+    engine.counters.requests++
+    const rest = this.#received.subarray(admission.headLength)
+    this.#received = EMPTY
+    this.#timerKind = 'busy'
+    if (admission.kind === 'refused') {
+      answerRefused(this, admission, startedAt, now)
+      if (!admission.reusable || engine.draining) this.close()
+      else this.#received = rest
+      return true
+    }
+    const exchange = new Exchange(this, admission, startedAt, now)
+    this.#exchange = exchange
+    exchange.start(rest)
+    return true
+  }
+
+  #onEnd(): void {
+    if (this.#exchange === null || this.#closing) {
+      clearTimeout(this.#timer)
+      this.socket.end()
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.socket.destroy(), HALF_CLOSED_MS)
+  }
+
+  #onClose(): void {
+    clearTimeout(this.#timer)
+    this.#closing = true
+    this.#exchange?.clientGone(RESPONSE_FLAG_DC)
+    this.#exchange = null
+  }
+
+  /** The timer stays armed while a request is under way and is ignored then: re-arming it twice a request costs more. */
+  #arm(kind: 'idle' | 'head'): void {
+    if (kind === 'head' && this.#timerKind === 'head') return // a head has one deadline, however it trickles in
+    const { limits } = this.engine.mesh
+    this.#timerKind = kind
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(
+      () => this.#timeOut(),
+      kind === 'head' ? limits.headTimeoutMs : limits.keepAliveTimeoutMs,
+    )
+  }
+
+  #timeOut(): void {
+    if (this.#exchange !== null) return
+    if (this.#timerKind === 'head') {
+      this.engine.counters.headsTimedOut++
+      answerRefused(this, refusedBeforeHead(this.engine, headTimedOut()), performance.now(), Date.now())
+    }
+    this.close()
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
