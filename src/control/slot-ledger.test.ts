@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { SlotLedger } from './slot-ledger.ts'
+
+const instance = (id: string) => ({ id, host: '127.0.0.1', port: 1 })
+
+function slots(ledger: SlotLedger, engine: string): Record<string, number | null> {
+  return Object.fromEntries(ledger.slices(engine).map((slice) => [slice.id, slice.slots]))
+}
+
+test('without a limit every engine may use every instance', () => {
+  const ledger = new SlotLedger(null)
+  ledger.addEngine('a')
+  ledger.addInstance(instance('i'))
+  ledger.share(new Map())
+  assert.deepEqual(slots(ledger, 'a'), { i: null })
+})
+
+test('one slot goes to the engine that needs it, once the other has given it back', () => {
+  const ledger = new SlotLedger(1)
+  ledger.addEngine('a')
+  ledger.addEngine('b')
+  ledger.addInstance(instance('i'))
+  ledger.share(new Map([['a', 1]]))
+  assert.deepEqual([slots(ledger, 'a'), slots(ledger, 'b')], [{ i: 1 }, {}])
+  const need = new Map([['b', 1]])
+  ledger.share(need)
+  assert.deepEqual([slots(ledger, 'a'), slots(ledger, 'b')], [{ i: 0 }, {}])
+  ledger.returned('a', 'i', 0)
+  ledger.share(need)
+  assert.deepEqual([slots(ledger, 'a'), slots(ledger, 'b')], [{}, { i: 1 }])
+})
+
+test('a retiring instance is drained when no engine uses it', () => {
+  const ledger = new SlotLedger(2)
+  ledger.addEngine('a')
+  ledger.addEngine('b')
+  ledger.addInstance(instance('i'))
+  ledger.share(new Map())
+  assert.equal(ledger.retire('i'), false)
+  assert.equal(ledger.returned('a', 'i', 0), false)
+  assert.equal(ledger.returned('b', 'i', 0), true)
+})
+
+test('a dead engine gives back what it held', () => {
+  const ledger = new SlotLedger(1)
+  ledger.addEngine('a')
+  ledger.addEngine('b')
+  ledger.addInstance(instance('i'))
+  ledger.share(new Map([['a', 1]]))
+  assert.deepEqual(ledger.removeEngine('a'), [])
+  ledger.share(new Map([['b', 1]]))
+  assert.deepEqual(slots(ledger, 'b'), { i: 1 })
+})
+
+test('engines that take turns both get the only slot', () => {
+  const ledger = new SlotLedger(1)
+  ledger.addEngine('a')
+  ledger.addEngine('b')
+  ledger.addInstance(instance('i'))
+  const need = new Map([
+    ['a', 5],
+    ['b', 1],
+  ])
+  const had = new Set<string>()
+  for (let round = 0; round < 6; round++) {
+    ledger.nextTurn()
+    ledger.share(need)
+    for (const engine of ['a', 'b']) {
+      if (slots(ledger, engine).i === 1) had.add(engine)
+      ledger.returned(engine, 'i', slots(ledger, engine).i ?? -1)
+    }
+    ledger.share(need)
+  }
+  assert.deepEqual([...had].sort(), ['a', 'b'])
+})
+
+test('whatever happens, engines together never hold more than the limit, and all of it is used when needed', () => {
+  const engines = ['a', 'b', 'c']
+  const action = fc.oneof(
+    fc.record({ kind: fc.constant('need' as const), engine: fc.constantFrom(...engines), count: fc.nat(9) }),
+    fc.record({ kind: fc.constant('add' as const) }),
+    fc.record({ kind: fc.constant('retire' as const), nth: fc.nat(5) }),
+    fc.record({ kind: fc.constant('restart' as const), engine: fc.constantFrom(...engines) }),
+    fc.record({ kind: fc.constant('end' as const), engine: fc.constantFrom(...engines), nth: fc.nat(5) }),
+  )
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 4 }), fc.array(action, { maxLength: 60 }), (limit, actions) => {
+      const ledger = new SlotLedger(limit)
+      for (const engine of engines) ledger.addEngine(engine)
+      const need = new Map<string, number>()
+      const ids: string[] = []
+      /** engine -> instance -> requests that it has in flight there. */
+      const inFlight = new Map(engines.map((engine) => [engine, new Map<string, number>()]))
+      for (const step of actions) {
+        if (step.kind === 'need') need.set(step.engine, step.count)
+        if (step.kind === 'add') {
+          ids.push(`i${ids.length}`)
+          ledger.addInstance(instance(ids.at(-1)!))
+        }
+        if (step.kind === 'retire') ledger.retire(ids[step.nth] ?? '')
+        if (step.kind === 'restart') {
+          ledger.removeEngine(step.engine)
+          ledger.addEngine(step.engine)
+          inFlight.get(step.engine)!.clear()
+        }
+        if (step.kind === 'end') inFlight.get(step.engine)!.delete(ids[step.nth] ?? '')
+        ledger.nextTurn()
+        ledger.share(need)
+        for (const engine of engines) {
+          const flying = inFlight.get(engine)!
+          for (const slice of ledger.slices(engine)) {
+            const now = flying.get(slice.id) ?? 0
+            if (now < slice.slots!) flying.set(slice.id, slice.slots!)
+            else if (now === slice.slots) ledger.returned(engine, slice.id, slice.slots)
+          }
+        }
+        for (const id of ids) {
+          let sum = 0
+          for (const engine of engines) sum += inFlight.get(engine)!.get(id) ?? 0
+          assert.ok(sum <= limit, `${sum} requests at ${id}, limit ${limit}`)
+        }
+      }
+    }),
+  )
+})

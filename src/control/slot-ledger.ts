@@ -1,0 +1,214 @@
+import type { EndpointSlice } from '../dataplane/engine-messages.ts'
+
+/** An instance that takes requests. */
+export interface LedgerInstance {
+  id: string
+  host: string
+  port: number
+}
+
+/** What an engine has under way for the function: requests that it serves and requests that wait. */
+export type Need = ReadonlyMap<string, number>
+
+interface Lease {
+  /** What the engine was last told that it may use. */
+  told: number
+  /** What it may still be using: more than `told` until it says that it gave the rest back. */
+  held: number
+}
+
+/**
+ * Shares the concurrency of one function's instances among engines, so that together they never have more requests in
+ * flight at an instance than its limit. Taking a slot back needs the engine's word, so the limit holds at every moment.
+ */
+export class SlotLedger {
+  /** Requests at once for each instance; null: no limit. */
+  readonly #limit: number | null
+  readonly #instances = new Map<
+    string,
+    { instance: LedgerInstance; leases: Map<string, Lease>; retiring: boolean }
+  >()
+  readonly #engines: string[] = []
+  /** Engines whose slots changed since the last `takeChanged`. */
+  readonly #changed = new Set<string>()
+  #turn = 0
+
+  constructor(limit: number | null) {
+    this.#limit = limit
+  }
+
+  addEngine(engine: string): void {
+    this.#engines.push(engine)
+    this.#changed.add(engine)
+  }
+
+  /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
+  removeEngine(engine: string): string[] {
+    this.#engines.splice(this.#engines.indexOf(engine), 1)
+    this.#changed.delete(engine)
+    for (const { leases } of this.#instances.values()) leases.delete(engine)
+    return [...this.#instances.keys()].filter((id) => this.#drained(id))
+  }
+
+  addInstance(instance: LedgerInstance): void {
+    this.#instances.set(instance.id, { instance, leases: new Map(), retiring: false })
+    for (const engine of this.#engines) this.#changed.add(engine)
+  }
+
+  /** The instance is dead. */
+  removeInstance(id: string): void {
+    if (!this.#instances.delete(id)) return
+    for (const engine of this.#engines) this.#changed.add(engine)
+  }
+
+  /** Takes the instance out of use; true where no engine uses it now, else `returned` says so later. */
+  retire(id: string): boolean {
+    const entry = this.#instances.get(id)
+    if (!entry) return true
+    entry.retiring = true
+    for (const [engine, lease] of entry.leases) this.#tell(engine, lease, 0)
+    return this.#drained(id)
+  }
+
+  /** An engine uses no more than `slots` there; true where this drained a retiring instance. */
+  returned(engine: string, id: string, slots: number): boolean {
+    const lease = this.#instances.get(id)?.leases.get(engine)
+    // An answer to an earlier message may cross with a newer grant: only what was last told counts.
+    if (!lease || slots !== lease.told) return false
+    lease.held = lease.told
+    return this.#drained(id)
+  }
+
+  /** Gives another engine the first pick; call it now and then, so that slots which all need go round. */
+  nextTurn(): void {
+    this.#turn++
+  }
+
+  /** Shares the slots by `need`; call it when needs, instances or engines have changed or slots came back. */
+  share(need: Need): void {
+    if (this.#limit === null) return this.#shareUnlimited()
+    const shares = this.#shares(need)
+    for (const engine of this.#engines) this.#takeBack(engine, shares.get(engine)!)
+    for (const engine of this.#engines) this.#grant(engine, shares.get(engine)!)
+  }
+
+  /** The engines to be told, each with the instances that it may use. */
+  takeChanged(): Map<string, EndpointSlice[]> {
+    const changed = new Map([...this.#changed].map((engine) => [engine, this.slices(engine)]))
+    this.#changed.clear()
+    return changed
+  }
+
+  /** The instances as `engine` may use them. */
+  slices(engine: string): EndpointSlice[] {
+    const slices: EndpointSlice[] = []
+    for (const { instance, leases, retiring } of this.#instances.values()) {
+      const told = leases.get(engine)?.told ?? 0
+      if (!Number.isFinite(told)) slices.push({ ...instance, slots: null })
+      else if (told > 0 || retiring || (leases.get(engine)?.held ?? 0) > 0)
+        slices.push({ ...instance, slots: told })
+    }
+    return slices
+  }
+
+  #drained(id: string): boolean {
+    const entry = this.#instances.get(id)
+    return entry?.retiring === true && [...entry.leases.values()].every((lease) => lease.held === 0)
+  }
+
+  #shareUnlimited(): void {
+    for (const { leases, retiring } of this.#instances.values()) {
+      if (retiring) continue
+      for (const engine of this.#engines) {
+        const lease = leaseOf(leases, engine)
+        this.#tell(engine, lease, Number.POSITIVE_INFINITY)
+      }
+    }
+  }
+
+  /** Each engine's part of all slots: one at a time in turn to those that need more, then what is left likewise. */
+  #shares(need: Need): Map<string, number> {
+    const usable = [...this.#instances.values()].filter((entry) => !entry.retiring).length
+    let left = usable * this.#limit!
+    const shares = new Map(this.#engines.map((engine) => [engine, 0]))
+    if (this.#engines.length === 0) return shares
+    const first = this.#turn % this.#engines.length
+    const order = [...this.#engines.slice(first), ...this.#engines.slice(0, first)]
+    let wanting = order.filter((engine) => (need.get(engine) ?? 0) > 0)
+    while (left > 0 && wanting.length > 0) {
+      for (const engine of wanting) {
+        if (left === 0) break
+        shares.set(engine, shares.get(engine)! + 1)
+        left--
+      }
+      wanting = wanting.filter((engine) => shares.get(engine)! < need.get(engine)!)
+    }
+    this.#spread(left, order, shares)
+    return shares
+  }
+
+  /** Slots that nobody needs now stay where they are, so that the next request finds one; the rest is spread evenly. */
+  #spread(slots: number, order: string[], shares: Map<string, number>): void {
+    let left = slots
+    for (const engine of order) {
+      const stays = Math.min(left, Math.max(0, this.#told(engine) - shares.get(engine)!))
+      shares.set(engine, shares.get(engine)! + stays)
+      left -= stays
+    }
+    for (let i = 0; left > 0; i++, left--) {
+      const engine = order[i % order.length]!
+      shares.set(engine, shares.get(engine)! + 1)
+    }
+  }
+
+  #takeBack(engine: string, share: number): void {
+    let over = this.#told(engine) - share
+    for (const { leases } of this.#instances.values()) {
+      if (over <= 0) return
+      const lease = leases.get(engine)
+      if (!lease || lease.told === 0) continue
+      const back = Math.min(over, lease.told)
+      this.#tell(engine, lease, lease.told - back)
+      over -= back
+    }
+  }
+
+  #grant(engine: string, share: number): void {
+    let under = share - this.#told(engine)
+    for (const { leases, retiring } of this.#instances.values()) {
+      if (under <= 0) return
+      if (retiring) continue
+      let held = 0
+      for (const lease of leases.values()) held += lease.held
+      const more = Math.min(under, this.#limit! - held)
+      if (more <= 0) continue
+      const lease = leaseOf(leases, engine)
+      this.#tell(engine, lease, lease.told + more)
+      under -= more
+    }
+  }
+
+  #told(engine: string): number {
+    let told = 0
+    for (const { leases, retiring } of this.#instances.values()) {
+      if (!retiring) told += leases.get(engine)?.told ?? 0
+    }
+    return told
+  }
+
+  #tell(engine: string, lease: Lease, slots: number): void {
+    if (lease.told === slots) return
+    lease.told = slots
+    lease.held = Math.max(lease.held, slots)
+    this.#changed.add(engine)
+  }
+}
+
+function leaseOf(leases: Map<string, Lease>, engine: string): Lease {
+  let lease = leases.get(engine)
+  if (!lease) {
+    lease = { told: 0, held: 0 }
+    leases.set(engine, lease)
+  }
+  return lease
+}
