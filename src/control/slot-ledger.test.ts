@@ -67,11 +67,9 @@ test('engines that take turns both get the only slot', () => {
   for (let round = 0; round < 6; round++) {
     ledger.nextTurn()
     ledger.share(need)
-    for (const engine of ['a', 'b']) {
-      if (slots(ledger, engine).i === 1) had.add(engine)
-      ledger.returned(engine, 'i', slots(ledger, engine).i ?? -1)
-    }
+    for (const engine of ['a', 'b']) ledger.returned(engine, 'i', slots(ledger, engine).i ?? -1)
     ledger.share(need)
+    for (const engine of ['a', 'b']) if (slots(ledger, engine).i === 1) had.add(engine)
   }
   assert.deepEqual([...had].sort(), ['a', 'b'])
 })
