@@ -1,0 +1,157 @@
+import type { EngineQuery, FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
+
+/** A channel to one engine, wherever it runs. */
+export interface EngineLink {
+  readonly pid: number | undefined
+  send(message: ToEngine): void
+  kill(): void
+}
+
+export interface EngineLinkEvents {
+  message(message: FromEngine): void
+  exit(how: string): void
+}
+
+export type SpawnEngine = (name: string, events: EngineLinkEvents) => EngineLink
+
+export interface FleetEvents {
+  /** A new engine accepts messages: gives those that bring it to the present state. */
+  started(engine: string): ToEngine[]
+  message(engine: string, message: FromEngine): void
+  /** The engine died and is started again; what it held is free. */
+  died(engine: string, how: string): void
+}
+
+/** A dead engine is started again at once; one that dies within this time after its start waits this long, in milliseconds. */
+const RESTART_MS = 1_000
+/** An engine answers a query within this time or is taken to have no answer. */
+const QUERY_MS = 2_000
+
+/** Keeps a fixed number of engines running. */
+export class EngineFleet {
+  readonly #spawn: SpawnEngine
+  readonly #events: FleetEvents
+  readonly #links = new Map<string, { link: EngineLink; up: boolean; startedAt: number }>()
+  readonly #queries = new Map<number, (answer: unknown) => void>()
+  readonly #restarts = new Set<NodeJS.Timeout>()
+  #nextQuery = 1
+  #serial = 0
+  #draining: { left: number; done: () => void } | null = null
+  #stopped = false
+
+  constructor(spawn: SpawnEngine, events: FleetEvents) {
+    this.#spawn = spawn
+    this.#events = events
+  }
+
+  start(count: number): void {
+    for (let i = 0; i < count; i++) this.#start()
+  }
+
+  /** The engines that accept messages. */
+  engines(): string[] {
+    return [...this.#links].filter(([, one]) => one.up).map(([name]) => name)
+  }
+
+  pids(): { engine: string; pid: number | undefined }[] {
+    return [...this.#links].map(([engine, { link }]) => ({ engine, pid: link.pid }))
+  }
+
+  send(engine: string, message: ToEngine): void {
+    const entry = this.#links.get(engine)
+    if (entry?.up) entry.link.send(message)
+  }
+
+  broadcast(message: ToEngine): void {
+    for (const engine of this.engines()) this.send(engine, message)
+  }
+
+  /** Asks every engine; those that do not answer in time are left out. */
+  async query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
+    const asked = this.engines().map(async (engine) => ({ engine, answer: await this.#ask(engine, query) }))
+    return (await Promise.all(asked)).filter(({ answer }) => answer !== undefined)
+  }
+
+  /** Lets requests under way end and stops all engines; those that have not ended after `timeoutMs` are killed. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#stopped = true
+    for (const timer of this.#restarts) clearTimeout(timer)
+    const running = this.engines()
+    if (running.length > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs)
+        const done = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+        this.#draining = { left: running.length, done }
+        for (const engine of running) this.send(engine, { type: 'drain' })
+      })
+    }
+    for (const { link } of this.#links.values()) link.kill()
+  }
+
+  #start(): void {
+    const name = `engine-${this.#serial++}`
+    const link = this.#spawn(name, {
+      message: (message) => this.#message(name, message),
+      exit: (how) => this.#exit(name, how),
+    })
+    this.#links.set(name, { link, up: false, startedAt: Date.now() })
+  }
+
+  #message(name: string, message: FromEngine): void {
+    const entry = this.#links.get(name)
+    if (!entry) return
+    switch (message.type) {
+      case 'up':
+        entry.up = true
+        for (const initial of this.#events.started(name)) entry.link.send(initial)
+        return
+      case 'answer':
+        this.#queries.get(message.id)?.(message.answer)
+        this.#queries.delete(message.id)
+        return
+      case 'drained':
+        return this.#drained()
+      default:
+        this.#events.message(name, message)
+    }
+  }
+
+  #exit(name: string, how: string): void {
+    const entry = this.#links.get(name)
+    if (!entry) return
+    this.#links.delete(name)
+    if (this.#stopped) return this.#drained()
+    this.#events.died(name, how)
+    const quickly = Date.now() - entry.startedAt < RESTART_MS
+    const timer = setTimeout(
+      () => {
+        this.#restarts.delete(timer)
+        this.#start()
+      },
+      quickly ? RESTART_MS : 0,
+    )
+    this.#restarts.add(timer)
+  }
+
+  #drained(): void {
+    if (this.#draining && --this.#draining.left === 0) this.#draining.done()
+  }
+
+  #ask(engine: string, query: EngineQuery): Promise<unknown> {
+    const id = this.#nextQuery++
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#queries.delete(id)
+        resolve(undefined)
+      }, QUERY_MS)
+      this.#queries.set(id, (answer) => {
+        clearTimeout(timer)
+        resolve(answer)
+      })
+      this.send(engine, { type: 'query', id, query })
+    })
+  }
+}
