@@ -227,7 +227,9 @@ export const HOLE_RESPONSE_FLAGS: i32 = 5
 export const HOLE_RESPONSE_TX_DURATION: i32 = 6
 /** Milliseconds from the request's last byte sent upstream to the response's head. */
 export const HOLE_UPSTREAM_TIME: i32 = 7
-export const HOLE_KINDS: i32 = 8
+/** Envoy's response flags by their long names, "-" where there is none. */
+export const HOLE_RESPONSE_FLAGS_LONG: i32 = 8
+export const HOLE_KINDS: i32 = 9
 /** Bit of a hole's kind: a figure that is not known is written `null`, not `-`. */
 export const HOLE_ABSENT_NULL: i32 = 256
 /** Bit of a hole's kind: a known figure is written in double quotes. */
