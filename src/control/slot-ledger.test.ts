@@ -3,25 +3,25 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { SlotLedger } from './slot-ledger.ts'
 
-const instance = (id: string) => ({ id, host: '127.0.0.1', port: 1 })
+const instance = (id: string, limit: number | null) => ({ id, host: '127.0.0.1', port: 1, limit })
 
 function slots(ledger: SlotLedger, engine: string): Record<string, number | null> {
   return Object.fromEntries(ledger.slices(engine).map((slice) => [slice.id, slice.slots]))
 }
 
 test('without a limit every engine may use every instance', () => {
-  const ledger = new SlotLedger(null)
+  const ledger = new SlotLedger()
   ledger.addEngine('a')
-  ledger.addInstance(instance('i'))
+  ledger.addInstance(instance('i', null))
   ledger.share(new Map())
   assert.deepEqual(slots(ledger, 'a'), { i: null })
 })
 
 test('one slot goes to the engine that needs it, once the other has given it back', () => {
-  const ledger = new SlotLedger(1)
+  const ledger = new SlotLedger()
   ledger.addEngine('a')
   ledger.addEngine('b')
-  ledger.addInstance(instance('i'))
+  ledger.addInstance(instance('i', 1))
   ledger.share(new Map([['a', 1]]))
   assert.deepEqual([slots(ledger, 'a'), slots(ledger, 'b')], [{ i: 1 }, {}])
   const need = new Map([['b', 1]])
@@ -33,10 +33,10 @@ test('one slot goes to the engine that needs it, once the other has given it bac
 })
 
 test('a retiring instance is drained when no engine uses it', () => {
-  const ledger = new SlotLedger(2)
+  const ledger = new SlotLedger()
   ledger.addEngine('a')
   ledger.addEngine('b')
-  ledger.addInstance(instance('i'))
+  ledger.addInstance(instance('i', 2))
   ledger.share(new Map())
   assert.equal(ledger.retire('i'), false)
   assert.equal(ledger.returned('a', 'i', 0), false)
@@ -44,10 +44,10 @@ test('a retiring instance is drained when no engine uses it', () => {
 })
 
 test('a dead engine gives back what it held', () => {
-  const ledger = new SlotLedger(1)
+  const ledger = new SlotLedger()
   ledger.addEngine('a')
   ledger.addEngine('b')
-  ledger.addInstance(instance('i'))
+  ledger.addInstance(instance('i', 1))
   ledger.share(new Map([['a', 1]]))
   assert.deepEqual(ledger.removeEngine('a'), [])
   ledger.share(new Map([['b', 1]]))
@@ -55,10 +55,10 @@ test('a dead engine gives back what it held', () => {
 })
 
 test('engines that take turns both get the only slot', () => {
-  const ledger = new SlotLedger(1)
+  const ledger = new SlotLedger()
   ledger.addEngine('a')
   ledger.addEngine('b')
-  ledger.addInstance(instance('i'))
+  ledger.addInstance(instance('i', 1))
   const need = new Map([
     ['a', 5],
     ['b', 1],
@@ -85,7 +85,7 @@ test('whatever happens, engines together never hold more than the limit, and all
   )
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), fc.array(action, { maxLength: 60 }), (limit, actions) => {
-      const ledger = new SlotLedger(limit)
+      const ledger = new SlotLedger()
       for (const engine of engines) ledger.addEngine(engine)
       const need = new Map<string, number>()
       const ids: string[] = []
@@ -95,7 +95,7 @@ test('whatever happens, engines together never hold more than the limit, and all
         if (step.kind === 'need') need.set(step.engine, step.count)
         if (step.kind === 'add') {
           ids.push(`i${ids.length}`)
-          ledger.addInstance(instance(ids.at(-1)!))
+          ledger.addInstance(instance(ids.at(-1)!, limit))
         }
         if (step.kind === 'retire') ledger.retire(ids[step.nth] ?? '')
         if (step.kind === 'restart') {

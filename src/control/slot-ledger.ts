@@ -5,6 +5,8 @@ export interface LedgerInstance {
   id: string
   host: string
   port: number
+  /** Requests at once; null: no limit. */
+  limit: number | null
 }
 
 /** What an engine has under way for the function: requests that it serves and requests that wait. */
@@ -15,6 +17,13 @@ interface Lease {
   told: number
   /** What it may still be using: more than `told` until it says that it gave the rest back. */
   held: number
+}
+
+interface Entry {
+  instance: LedgerInstance
+  leases: Map<string, Lease>
+  /** Takes no new requests. */
+  retiring: boolean
 }
 
 /**
@@ -32,10 +41,6 @@ export class SlotLedger {
   /** Engines whose slots changed since the last `takeChanged`. */
   readonly #changed = new Set<string>()
   #turn = 0
-
-  constructor(limit: number | null) {
-    this.#limit = limit
-  }
 
   addEngine(engine: string): void {
     this.#engines.push(engine)
@@ -86,7 +91,7 @@ export class SlotLedger {
 
   /** Shares the slots by `need`; call it when needs, instances or engines have changed or slots came back. */
   share(need: Need): void {
-    if (this.#limit === null) return this.#shareUnlimited()
+    this.#shareUnlimited()
     const shares = this.#shares(need)
     for (const engine of this.#engines) this.#takeBack(engine, shares.get(engine)!)
     for (const engine of this.#engines) this.#grant(engine, shares.get(engine)!)
@@ -117,19 +122,17 @@ export class SlotLedger {
   }
 
   #shareUnlimited(): void {
-    for (const { leases, retiring } of this.#instances.values()) {
-      if (retiring) continue
-      for (const engine of this.#engines) {
-        const lease = leaseOf(leases, engine)
-        this.#tell(engine, lease, Number.POSITIVE_INFINITY)
-      }
+    for (const { instance, leases, retiring } of this.#instances.values()) {
+      if (retiring || instance.limit !== null) continue
+      for (const engine of this.#engines)
+        this.#tell(engine, leaseOf(leases, engine), Number.POSITIVE_INFINITY)
     }
   }
 
   /** Each engine's part of all slots: one at a time in turn to those that need more, then what is left likewise. */
   #shares(need: Need): Map<string, number> {
-    const usable = [...this.#instances.values()].filter((entry) => !entry.retiring).length
-    let left = usable * this.#limit!
+    let left = 0
+    for (const { instance, retiring } of this.#instances.values()) if (!retiring) left += instance.limit ?? 0
     const shares = new Map(this.#engines.map((engine) => [engine, 0]))
     if (this.#engines.length === 0) return shares
     const first = this.#turn % this.#engines.length
@@ -163,10 +166,10 @@ export class SlotLedger {
 
   #takeBack(engine: string, share: number): void {
     let over = this.#told(engine) - share
-    for (const { leases } of this.#instances.values()) {
+    for (const { instance, leases } of this.#instances.values()) {
       if (over <= 0) return
       const lease = leases.get(engine)
-      if (!lease || lease.told === 0) continue
+      if (!lease || lease.told === 0 || instance.limit === null) continue
       const back = Math.min(over, lease.told)
       this.#tell(engine, lease, lease.told - back)
       over -= back
@@ -175,12 +178,12 @@ export class SlotLedger {
 
   #grant(engine: string, share: number): void {
     let under = share - this.#told(engine)
-    for (const { leases, retiring } of this.#instances.values()) {
+    for (const { instance, leases, retiring } of this.#instances.values()) {
       if (under <= 0) return
-      if (retiring) continue
+      if (retiring || instance.limit === null) continue
       let held = 0
       for (const lease of leases.values()) held += lease.held
-      const more = Math.min(under, this.#limit! - held)
+      const more = Math.min(under, instance.limit - held)
       if (more <= 0) continue
       const lease = leaseOf(leases, engine)
       this.#tell(engine, lease, lease.told + more)
@@ -190,8 +193,8 @@ export class SlotLedger {
 
   #told(engine: string): number {
     let told = 0
-    for (const { leases, retiring } of this.#instances.values()) {
-      if (!retiring) told += leases.get(engine)?.told ?? 0
+    for (const { instance, leases, retiring } of this.#instances.values()) {
+      if (!retiring && instance.limit !== null) told += leases.get(engine)?.told ?? 0
     }
     return told
   }

@@ -1,0 +1,221 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import type { DemandReport, ToEngine } from '../dataplane/engine-messages.ts'
+import type { Instance, InstanceListener } from '../runtime/instance.ts'
+import type { InstanceSet } from '../runtime/instance-set.ts'
+import { Autoscaler } from './autoscaler.ts'
+import { SlotLedger } from './slot-ledger.ts'
+
+export interface ControllerHooks {
+  /** Makes the (empty) instance set of a revision. */
+  createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet
+  send(engine: string, message: ToEngine): void
+  broadcast(message: ToEngine): void
+  instanceStarting(instance: Instance): void
+  instanceGone(instance: Instance, why: string): void
+  /** Something that a user should read. */
+  notice(text: string): void
+}
+
+interface Revision {
+  spec: FunctionSpec
+  name: string
+  set: InstanceSet
+}
+
+/** One function under control: how many instances it has, of which revision, and which engine may use them. */
+export class FunctionController {
+  readonly key: string
+  readonly #hooks: ControllerHooks
+  readonly #ledger = new SlotLedger()
+  readonly #needs = new Map<string, number>()
+  /** Instances on their way out, each with what resolves when no engine uses it any more. */
+  readonly #retiring = new Map<string, () => void>()
+  #generation = 0
+  #current: Revision
+  /** Earlier revisions that serve until the current one has a ready instance. */
+  #earlier: Revision[] = []
+  #autoscaler: Autoscaler
+  #desired = 0
+  #requests = 0
+
+  constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks) {
+    this.key = spec.key
+    this.#hooks = hooks
+    for (const engine of engines) this.#ledger.addEngine(engine)
+    this.#current = this.#newRevision(spec)
+    this.#autoscaler = new Autoscaler(spec.scaling, spec.concurrency)
+    this.#setDesired(Math.max(spec.scaling.minScale, spec.scaling.initialScale, isExternal(spec) ? 1 : 0))
+  }
+
+  get spec(): FunctionSpec {
+    return this.#current.spec
+  }
+
+  get revision(): string {
+    return this.#current.name
+  }
+
+  get desired(): number {
+    return this.#desired
+  }
+
+  /** Requests that engines began for it. */
+  get requests(): number {
+    return this.#requests
+  }
+
+  failure(): { reason: string; retryAt: number } | null {
+    return this.#current.set.failure()
+  }
+
+  instances(): Instance[] {
+    return [...this.#earlier, this.#current].flatMap(({ set }) => set.instances())
+  }
+
+  /** Brings a changed manifest into force: new instances start, the old ones serve until one of them is ready. */
+  replace(spec: FunctionSpec): void {
+    const before = this.#current
+    this.#current = this.#newRevision(spec)
+    this.#autoscaler = new Autoscaler(spec.scaling, spec.concurrency)
+    const { minScale, initialScale } = spec.scaling
+    const up = before.set.instances().length
+    if (up === 0) void before.set.drain()
+    else this.#earlier.push(before)
+    this.#setDesired(Math.max(up, minScale, initialScale, isExternal(spec) ? 1 : 0))
+  }
+
+  /** Stops everything; resolves when no instance is left. */
+  async remove(): Promise<void> {
+    await Promise.all([...this.#earlier, this.#current].map(({ set }) => set.drain()))
+  }
+
+  addEngine(engine: string): ToEngine | null {
+    this.#ledger.addEngine(engine)
+    this.#share(engine)
+    const endpoints = this.#ledger.slices(engine)
+    return endpoints.length > 0 ? this.#endpoints(engine) : null
+  }
+
+  engineDied(engine: string): void {
+    this.#needs.delete(engine)
+    for (const id of this.#ledger.removeEngine(engine)) this.#retired(id)
+    this.#share()
+  }
+
+  /** An engine's report of requests under way. */
+  demand(engine: string, report: DemandReport, now: number): void {
+    this.#requests += report.begun
+    this.#needs.set(engine, report.waiting + report.inFlight)
+    this.#autoscaler.record(now, this.#need())
+    if (report.waiting > 0) this.#startFor(this.#need())
+    this.#share()
+  }
+
+  returned(engine: string, instance: string, slots: number): void {
+    if (this.#ledger.returned(engine, instance, slots)) this.#retired(instance)
+    this.#share()
+  }
+
+  /** A step of the autoscaler; false where the function is at rest, so that none is needed until the next demand. */
+  scale(now: number): boolean {
+    const need = this.#need()
+    this.#autoscaler.record(now, need)
+    const ready = this.#current.set.instances().filter((instance) => instance.state === 'ready').length
+    if (!isExternal(this.spec)) this.#setDesired(this.#autoscaler.desired(now, ready))
+    if (need > 0) this.#startFor(need)
+    return need > 0 || this.#desired > this.spec.scaling.minScale || this.instances().length > 0
+  }
+
+  /** Lets slots that several engines need go round; true where that is needed again. */
+  turn(): boolean {
+    const contending = [...this.#needs.values()].filter((need) => need > 0).length > 1
+    if (!contending || this.spec.concurrency === null) return false
+    this.#ledger.nextTurn()
+    this.#share()
+    return true
+  }
+
+  #newRevision(spec: FunctionSpec): Revision {
+    const name = `${spec.name}-${String(++this.#generation).padStart(5, '0')}`
+    const set = this.#hooks.createSet(spec, name, {
+      starting: (instance) => this.#hooks.instanceStarting(instance),
+      ready: (instance) => this.#ready(instance, spec),
+      stopping: (instance) => this.#stopping(instance),
+      gone: (instance, why) => this.#gone(instance, why),
+      failed: (reason, retryAt) => this.#failed(reason, retryAt),
+    })
+    return { spec, name, set }
+  }
+
+  #ready(instance: Instance, spec: FunctionSpec): void {
+    const { host, port } = instance.address
+    this.#ledger.addInstance({ id: instance.id, host, port, limit: spec.concurrency })
+    this.#share()
+    if (instance.revision !== this.#current.name) return
+    for (const { set } of this.#earlier.splice(0)) void set.drain()
+  }
+
+  #stopping(instance: Instance): Promise<void> | undefined {
+    const drained = this.#ledger.retire(instance.id)
+    this.#share()
+    if (drained) return undefined
+    return new Promise((resolve) => this.#retiring.set(instance.id, resolve))
+  }
+
+  #retired(id: string): void {
+    this.#retiring.get(id)?.()
+    this.#retiring.delete(id)
+  }
+
+  #gone(instance: Instance, why: string): void {
+    this.#retired(instance.id)
+    this.#ledger.removeInstance(instance.id)
+    this.#share()
+    this.#hooks.instanceGone(instance, why)
+  }
+
+  #failed(reason: string, retryAt: number): void {
+    this.#hooks.notice(`${this.key} does not start: ${reason}`)
+    this.#hooks.broadcast({ type: 'failing', key: this.key, reason, retryAt })
+  }
+
+  #need(): number {
+    let need = 0
+    for (const one of this.#needs.values()) need += one
+    return need
+  }
+
+  /** Requests wait: starts what they need now instead of at the autoscaler's next step. */
+  #startFor(need: number): void {
+    const { concurrency, scaling } = this.spec
+    const wanted = Math.max(concurrency === null ? 1 : Math.ceil(need / concurrency), scaling.activationScale)
+    const most = scaling.maxScale > 0 ? Math.min(wanted, scaling.maxScale) : wanted
+    if (most > this.#desired) this.#setDesired(most)
+  }
+
+  #setDesired(count: number): void {
+    this.#desired = count
+    this.#current.set.setDesired(count)
+  }
+
+  /** Shares the slots anew and tells the engines for which something changed, but `except`. */
+  #share(except?: string): void {
+    this.#ledger.share(this.#needs)
+    for (const engine of this.#ledger.takeChanged().keys()) {
+      if (engine !== except) this.#hooks.send(engine, this.#endpoints(engine))
+    }
+  }
+
+  #endpoints(engine: string): ToEngine {
+    return {
+      type: 'endpoints',
+      key: this.key,
+      external: isExternal(this.spec),
+      endpoints: this.#ledger.slices(engine),
+    }
+  }
+}
+
+function isExternal(spec: FunctionSpec): boolean {
+  return spec.image.kind === 'endpoint'
+}
