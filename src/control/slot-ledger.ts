@@ -31,12 +31,7 @@ interface Entry {
  * flight at an instance than its limit. Taking a slot back needs the engine's word, so the limit holds at every moment.
  */
 export class SlotLedger {
-  /** Requests at once for each instance; null: no limit. */
-  readonly #limit: number | null
-  readonly #instances = new Map<
-    string,
-    { instance: LedgerInstance; leases: Map<string, Lease>; retiring: boolean }
-  >()
+  readonly #instances = new Map<string, Entry>()
   readonly #engines: string[] = []
   /** Engines whose slots changed since the last `takeChanged`. */
   readonly #changed = new Set<string>()
