@@ -230,6 +230,8 @@ export const HOLE_UPSTREAM_TIME: i32 = 7
 /** Envoy's response flags by their long names, "-" where there is none. */
 export const HOLE_RESPONSE_FLAGS_LONG: i32 = 8
 export const HOLE_KINDS: i32 = 9
+/** The part of a hole's kind that is a HOLE_* figure; the rest are the bits below. */
+export const HOLE_KIND_MASK: i32 = 255
 /** Bit of a hole's kind: a figure that is not known is written `null`, not `-`. */
 export const HOLE_ABSENT_NULL: i32 = 256
 /** Bit of a hole's kind: a known figure is written in double quotes. */
