@@ -1,0 +1,123 @@
+import type { AuthorizationPolicy } from '../api/authorization-policy.ts'
+import type { FunctionSpec } from '../api/function-spec.ts'
+import {
+  ACTION_ALLOW,
+  ACTION_AUDIT,
+  ACTION_DENY,
+  AUTHORIZATION_DEFAULT_ALLOW,
+  AUTHORIZATION_DEFAULT_DENY,
+  AUTHZ_POLICY_HEADER,
+  MAX_RULES,
+} from '../sidecar/layout/authorization.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { compileRule } from './rule.ts'
+import type { CompiledSection, RuleName, SectionProblem } from './section.ts'
+import { applies } from './selector.ts'
+import type { TrustDomains } from './trust-domain.ts'
+
+/** What the AUTHORIZATION section is compiled from. */
+export interface AuthorizationInput {
+  readonly config: {
+    readonly rootNamespace: string
+    readonly trustDomain: string
+    readonly defaultAuthorization: 'allow' | 'deny'
+  }
+  readonly authorizationPolicies: readonly AuthorizationPolicy[]
+}
+
+/** The AUTHORIZATION section of a function: the policies that apply to it, in the order in which they are judged. */
+export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec): CompiledSection {
+  const { config } = input
+  const policies = policiesFor(input, fn)
+  const out = new ByteWriter()
+  out.u32(config.defaultAuthorization === 'allow' ? AUTHORIZATION_DEFAULT_ALLOW : AUTHORIZATION_DEFAULT_DENY)
+  out.u32(policies.length)
+  const rules: RuleName[] = []
+  const problems: SectionProblem[] = []
+  const domains: TrustDomains = { trustDomain: config.trustDomain, aliases: [] }
+  for (const policy of policies) writePolicy(out, policy, domains, rules, problems)
+  if (rules.length > MAX_RULES) {
+    problems.push(
+      problemOf(
+        policies.at(-1)!,
+        'spec.rules',
+        'too-large',
+        `${fn.key} has ${rules.length} rules, at most ${MAX_RULES} fit`,
+      ),
+    )
+  }
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, bytes: out.finish(), rules }
+}
+
+/** The policies that apply to a function: AUDIT, then DENY, then ALLOW, each by namespace and name. */
+export function policiesFor(input: AuthorizationInput, fn: FunctionSpec): AuthorizationPolicy[] {
+  const root = input.config.rootNamespace
+  return input.authorizationPolicies
+    .filter(({ metadata, spec }) => applies(metadata.namespace, spec.selector?.matchLabels, fn, root))
+    .toSorted((a, b) => action(a) - action(b) || compareNames(nameOf(a), nameOf(b)))
+}
+
+function writePolicy(
+  out: ByteWriter,
+  policy: AuthorizationPolicy,
+  domains: TrustDomains,
+  rules: RuleName[],
+  problems: SectionProblem[],
+): void {
+  const { metadata, spec, source } = policy
+  const firstRule = rules.length
+  const bodies: Buffer[] = []
+  for (const [index, rule] of spec.rules.entries()) {
+    const compiled = compileRule(rule, metadata.namespace, domains)
+    rules.push({ policy: nameOf(policy), index, source })
+    if (compiled.ok) bodies.push(compiled.bytes)
+    else {
+      for (const { code, field, problem } of compiled.problems) {
+        problems.push(problemOf(policy, `spec.rules[${index}].${field}`, code, problem))
+      }
+    }
+  }
+  const name = Buffer.from(nameOf(policy), 'utf8')
+  const bodySize = bodies.reduce((size, body) => size + body.length, 0)
+  out.block(() => {
+    out.u32(action(policy)).u32(bodies.length).u32(firstRule)
+    out.u32(AUTHZ_POLICY_HEADER + bodySize).u32(name.length)
+    for (const body of bodies) out.bytes(body)
+    out.bytes(name)
+  })
+}
+
+function action({ spec }: AuthorizationPolicy): number {
+  switch (spec.action) {
+    case 'AUDIT':
+      return ACTION_AUDIT
+    case 'ALLOW':
+      return ACTION_ALLOW
+    // CUSTOM does not pass validation; if it did, it would have to restrict, not to allow.
+    default:
+      return ACTION_DENY
+  }
+}
+
+function nameOf({ metadata }: AuthorizationPolicy): string {
+  return `${metadata.namespace}/${metadata.name}`
+}
+
+function compareNames(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function problemOf(
+  policy: AuthorizationPolicy,
+  field: string,
+  code: SectionProblem['code'],
+  problem: string,
+): SectionProblem {
+  return {
+    code,
+    resource: `AuthorizationPolicy ${nameOf(policy)}`,
+    source: policy.source,
+    field,
+    message: problem,
+  }
+}

@@ -1,0 +1,64 @@
+// String lists (layout/string-list.ts): whether a text is exactly, begins, ends or is shaped as one of a list says.
+
+import { lowerCase } from './bytes.ts'
+import {
+  LIST_EXACTS,
+  LIST_FIRST_PATTERN,
+  LIST_FORM_PREFIX,
+  LIST_FORM_PRESENT,
+  LIST_FORM_SUFFIX,
+  LIST_FORM_TEMPLATE,
+  LIST_HEADER,
+  LIST_PATTERNS,
+  RECORD_FORM,
+  RECORD_LENGTH,
+  RECORD_TEXT,
+} from './layout/string-list.ts'
+import { templateMatches } from './path-template.ts'
+
+/** Whether the list has a match for the text. With `fold`, the text is compared in lower case, in which the list is. */
+export function listMatches(list: i32, ptr: i32, len: i32, fold: bool): bool {
+  let low = 0
+  let high: i32 = load<u16>(list + LIST_EXACTS)
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const record = list + load<i32>(list + LIST_HEADER + (middle << 2))
+    const order = compareText(ptr, len, record + RECORD_TEXT, load<u16>(record + RECORD_LENGTH), fold)
+    if (order == 0) return true
+    if (order < 0) high = middle
+    else low = middle + 1
+  }
+  let patterns: i32 = load<u16>(list + LIST_PATTERNS)
+  if (patterns == 0) return false
+  let record = list + load<i32>(list + LIST_FIRST_PATTERN)
+  while (patterns > 0) {
+    const length: i32 = load<u16>(record + RECORD_LENGTH)
+    if (patternMatches(load<u16>(record + RECORD_FORM), record + RECORD_TEXT, length, ptr, len, fold))
+      return true
+    record += RECORD_TEXT + length
+    patterns--
+  }
+  return false
+}
+
+function patternMatches(form: i32, pattern: i32, length: i32, ptr: i32, len: i32, fold: bool): bool {
+  if (form == LIST_FORM_PREFIX) return len >= length && compareText(ptr, length, pattern, length, fold) == 0
+  if (form == LIST_FORM_SUFFIX) {
+    return len >= length && compareText(ptr + len - length, length, pattern, length, fold) == 0
+  }
+  if (form == LIST_FORM_PRESENT) return len > 0
+  if (form == LIST_FORM_TEMPLATE) return templateMatches(pattern, ptr, len)
+  return false
+}
+
+/** The order of a list's exact texts: by length, then by bytes from the last to the first. */
+function compareText(aPtr: i32, aLen: i32, bPtr: i32, bLen: i32, fold: bool): i32 {
+  if (aLen != bLen) return aLen - bLen
+  for (let i = aLen - 1; i >= 0; i--) {
+    let a: u32 = load<u8>(aPtr + i)
+    if (fold) a = lowerCase(a)
+    const b: u32 = load<u8>(bPtr + i)
+    if (a != b) return (a as i32) - (b as i32)
+  }
+  return 0
+}
