@@ -1,0 +1,80 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { across, integer, isMapping, mapping, report, text, unsupported } from './fields.ts'
+import { checkDnsSubdomain, quote } from './kubernetes-name.ts'
+
+/** Somewhere that logs or spans go, as MeshConfig names it. */
+export type ExtensionProvider = z.output<typeof extensionProvider>
+
+const LATER = 'this kind of provider is not available yet; envoyFileAccessLog, opentelemetry and zipkin are'
+const AUTHORIZATION = 'external authorization is not available yet: remove the provider'
+
+/** JSON-like labels of a log format: texts with command operators, nested as deep as is written. */
+export type LogLabels = { [name: string]: string | number | boolean | null | LogLabels }
+
+export const logLabels: z.ZodType<LogLabels> = z.custom<LogLabels>(isLogLabels, {
+  error: 'expected a mapping of names to texts with command operators such as %REQ(:PATH)%',
+})
+
+const logFormat = across(
+  mapping({ text: text().optional(), labels: logLabels.optional() }),
+  (value, context) => {
+    if (value.text !== undefined && value.labels !== undefined)
+      report(context, 'conflict', 'has text and labels: keep one of them')
+  },
+)
+
+const collector = mapping({
+  service: text(checkHost),
+  port: integer(1, 65_535),
+  maxTagLength: integer(1, 4_096).optional(),
+})
+
+const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'zipkin']
+
+export const extensionProvider = across(
+  mapping({
+    name: text((value) => (value.trim() === '' ? 'a provider needs a name' : null)),
+    envoyFileAccessLog: mapping({ path: text(checkLogPath), logFormat: logFormat.optional() }).optional(),
+    opentelemetry: collector.optional(),
+    zipkin: collector.optional(),
+    envoyExtAuthzHttp: unsupported(AUTHORIZATION),
+    envoyExtAuthzGrpc: unsupported(AUTHORIZATION),
+    envoyHttpAls: unsupported(LATER),
+    envoyTcpAls: unsupported(LATER),
+    envoyOtelAls: unsupported(LATER),
+    lightstep: unsupported(LATER),
+    datadog: unsupported(LATER),
+    opencensus: unsupported(LATER),
+    skywalking: unsupported(LATER),
+    stackdriver: unsupported(LATER),
+    prometheus: unsupported('metrics are not available yet: remove the provider'),
+    sds: unsupported(LATER),
+  }),
+  (value, context) => {
+    const given = TYPES.filter((type) => value[type] !== undefined)
+    if (given.length > 1) report(context, 'conflict', `is ${given.join(' and ')}: keep one of them`)
+    if (Object.keys(value).length < 2) report(context, 'missing-field', `expected ${TYPES.join(', ')}`)
+  },
+)
+
+/** Where access logs may go: a device for standard output or error, or a file by its absolute path. */
+export function checkLogPath(value: string): string | null {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are refused
+  return /^\/[^\x00-\x1f\x7f]+$/.test(value)
+    ? null
+    : `${quote(value)} is not an absolute path: write /dev/stdout or for example /var/log/mayfly.log`
+}
+
+function checkHost(value: string): string | null {
+  const name = value.split('/').at(-1)!
+  if (isIP(name) !== 0 || checkDnsSubdomain(name) === null) return null
+  return `${quote(value)} is not a host: write a DNS name or an IP address`
+}
+
+function isLogLabels(value: unknown): value is LogLabels {
+  if (!isMapping(value)) return false
+  return Object.values(value).every((item) =>
+    typeof item === 'object' && item !== null ? isLogLabels(item) : true,
+  )
+}
