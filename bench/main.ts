@@ -35,7 +35,12 @@ const reports: Report[] = []
 for (const name of options.names) reports.push(await run(name))
 if (options.out !== undefined) write(options.out)
 if (!options.json) printTable()
-process.exit(reports.some(({ failure }) => failure !== null) ? 1 : 0)
+process.exit(reports.some(isIncomplete) ? 1 : 0)
+
+// A goal that is missed is a result; one that could not be measured is not.
+function isIncomplete({ failure, rows }: Report): boolean {
+  return failure !== null || rows.some(({ goal, median }) => goal !== null && median === null)
+}
 
 async function run(name: string): Promise<Report> {
   const noise = watchNoise()
@@ -67,7 +72,10 @@ function printTable(): void {
 
 function write(file: string): void {
   mkdirSync(join(file, '..'), { recursive: true })
-  writeFileSync(file, `${JSON.stringify({ machine: machineText(), rounds: options.rounds, reports }, null, 2)}\n`)
+  writeFileSync(
+    file,
+    `${JSON.stringify({ machine: machineText(), rounds: options.rounds, reports }, null, 2)}\n`,
+  )
 }
 
 function say(line: string): void {

@@ -118,7 +118,12 @@ function cell(row: Row, column: (typeof columns)[number]): string {
   if (column === 'spread') return row.spread === null ? '' : `±${Math.round(row.spread * 50)}%`
   if (column === 'baseline') return row.baseline === null ? '' : `${number(row.baseline)} ${row.against}`
   const value = row[column]
-  return value === null ? '' : typeof value === 'number' ? number(value) : value
+  // An error's text may have several lines; a row has one.
+  return value === null
+    ? ''
+    : typeof value === 'number'
+      ? number(value)
+      : value.trim().replaceAll(/\s*\n\s*/g, ' | ')
 }
 
 function number(value: number): string {

@@ -1,0 +1,114 @@
+import { join } from 'node:path'
+import { type Children, countLines, pause } from './children.ts'
+import { startEnvoy } from './envoy.ts'
+import { authorization, meshConfig, service, telemetry } from './manifests.ts'
+import { startMesh } from './mayfly.ts'
+import { startNginxProxy } from './nginx.ts'
+import { processTree } from './process-tree.ts'
+import { startTraceSink, type TraceSink } from './trace-sink.ts'
+import { RULES, requestHead } from './workload.ts'
+
+/** A proxy in front of the upstream, and what it leaves behind for each request. */
+export type RunningProxy = {
+  readonly name: ProxyName
+  readonly port: number
+  /** The request that it is sent. */
+  readonly head: string
+  /** All processes whose CPU time the proxy costs. */
+  processes(): number[]
+  /** Those of them that move requests, where the proxy has others too. */
+  engines?(): number[]
+  /** Where its spans and its access log go, where it has them. */
+  readonly records?: { readonly sink: TraceSink; readonly accessLog: string }
+}
+
+export type ProxyName = 'nginx' | 'envoy' | 'envoy+policies' | 'mayfly'
+
+const recordSeconds = 15
+const hostName = 'api.bench.localhost'
+
+/** The proxies that run, and why the others do not. */
+export type Proxies = {
+  readonly running: readonly RunningProxy[]
+  readonly absent: ReadonlyMap<ProxyName, string>
+}
+
+/** Starts nginx, Envoy bare and with our policies' equivalents, and Mayfly, one after the other. */
+export async function startProxies(
+  children: Children,
+  upstream: number,
+  hasEnvoy: boolean,
+): Promise<Proxies> {
+  const starts: Record<ProxyName, () => Promise<RunningProxy>> = {
+    nginx: () => startNginx(children, upstream),
+    envoy: () => startBareEnvoy(children, upstream),
+    'envoy+policies': () => startFullEnvoy(children, upstream),
+    mayfly: () => startMayfly(children, upstream),
+  }
+  const running: RunningProxy[] = []
+  const absent = new Map<ProxyName, string>()
+  for (const [name, start] of Object.entries(starts) as [ProxyName, () => Promise<RunningProxy>][]) {
+    if (name.startsWith('envoy') && !hasEnvoy) {
+      absent.set(name, 'Envoy is not installed')
+      continue
+    }
+    try {
+      running.push(await start())
+    } catch (error) {
+      absent.set(name, (error as Error).message)
+    }
+  }
+  return { running, absent }
+}
+
+/** Fails unless every request left at least one span and one log line; what is written late is waited for. */
+export async function checkRecords({ name, records }: RunningProxy, requests: number): Promise<void> {
+  if (records === undefined) return
+  const deadline = performance.now() + recordSeconds * 1000
+  for (;;) {
+    const { spans, refused } = await records.sink.count()
+    const lines = await countLines(records.accessLog)
+    if (refused > 0) throw new Error(`${name} sent ${refused} trace exports that are no OTLP`)
+    if (spans >= requests && lines >= requests) return
+    if (performance.now() > deadline) {
+      throw new Error(`${name} answered ${requests} requests, but left ${spans} spans and ${lines} log lines`)
+    }
+    await pause(500)
+  }
+}
+
+async function startNginx(children: Children, upstream: number): Promise<RunningProxy> {
+  const { child, port } = await startNginxProxy(children, upstream)
+  return { name: 'nginx', port, head: requestHead(hostName), processes: treeOf(child) }
+}
+
+async function startBareEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
+  const { child, port } = await startEnvoy(children, 'envoy', upstream)
+  return { name: 'envoy', port, head: requestHead(hostName), processes: treeOf(child) }
+}
+
+async function startFullEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
+  const sink = await startTraceSink(children)
+  const policies = { sinkPort: sink.grpcPort }
+  const { child, port, accessLog } = await startEnvoy(children, 'envoy-policies', upstream, policies)
+  const records = { sink, accessLog }
+  return { name: 'envoy+policies', port, head: requestHead(hostName), processes: treeOf(child), records }
+}
+
+async function startMayfly(children: Children, upstream: number): Promise<RunningProxy> {
+  const sink = await startTraceSink(children)
+  const accessLog = join(children.folder, 'mayfly-access.json')
+  const mesh = await startMesh(children, 'mayfly', [
+    meshConfig({ engines: 1, accessLog, sinkPort: sink.httpPort }),
+    telemetry(),
+    service('api', `endpoint:127.0.0.1:${upstream}`),
+    authorization('api', RULES),
+  ])
+  const head = requestHead(mesh.host('api'))
+  const { processes, engines, gatewayPort: port } = mesh
+  return { name: 'mayfly', port, head, processes, engines, records: { sink, accessLog } }
+}
+
+function treeOf({ pid }: { readonly pid: number }): () => number[] {
+  return () => processTree(pid)
+}
