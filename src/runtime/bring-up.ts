@@ -1,0 +1,191 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import { instanceEnvironment } from './environment.ts'
+import type { LiveInstance } from './instance.ts'
+import { type InstanceProcess, startProcess } from './instance-process.ts'
+import type { Keeper } from './keeper.ts'
+import { type Launch, type Launcher, planLaunch } from './launch.ts'
+import type { LogBook } from './log-book.ts'
+import { leasePort } from './port-lease.ts'
+import { type ProbeResult, TCP_PROBE, untilReady } from './readiness.ts'
+
+/** What every instance of one mesh process shares. */
+export type Run = {
+  keeper: Keeper
+  logs: LogBook
+  launcher: Launcher
+  /** Where file functions keep compiled code between starts; null: nowhere. */
+  cacheDirectory: string | null
+}
+
+type Environment = Readonly<Record<string, string>>
+
+/** What an instance is started from. */
+export type Origin = {
+  spec: FunctionSpec
+  environment(instance: LiveInstance): Environment | Promise<Environment>
+  startTimeoutMs: number
+}
+
+/** `stopped`: `signal` aborted first; the process may still be there. */
+export type BringUp =
+  | { kind: 'ready'; process: InstanceProcess }
+  | { kind: 'failed'; reason: string }
+  | { kind: 'stopped'; process: InstanceProcess | null }
+
+/** Starts the instance's process and waits until it is ready. Fills in its pid and address. */
+export async function bringUp(
+  run: Run,
+  origin: Origin,
+  instance: LiveInstance,
+  signal: AbortSignal,
+): Promise<BringUp> {
+  for (let attempt = 1; ; attempt++) {
+    const result = await bringUpOnce(run, origin, instance, signal)
+    // Another process was quicker to take the port: that says nothing about the function.
+    const portTaken =
+      result.kind === 'failed' && origin.spec.image.kind === 'host' && PORT_TAKEN.test(result.reason)
+    if (!portTaken || attempt === MOST_PORTS || signal.aborted) return result
+  }
+}
+
+async function bringUpOnce(
+  run: Run,
+  origin: Origin,
+  instance: LiveInstance,
+  signal: AbortSignal,
+): Promise<BringUp> {
+  const { spec } = origin
+  const lease = spec.image.kind === 'host' ? await leasePort() : null
+  if (spec.image.kind === 'host' && !lease)
+    return { kind: 'failed', reason: 'no free port was found for it on 127.0.0.1' }
+  const release = () => lease?.release()
+  const environment = instanceEnvironment({
+    instance,
+    name: spec.name,
+    env: spec.env,
+    port: lease?.port ?? null,
+    run: run.keeper.run,
+    mesh: {
+      ...(run.cacheDirectory && { NODE_COMPILE_CACHE: run.cacheDirectory }),
+      ...(await origin.environment(instance)),
+    },
+  })
+  const plan = planLaunch(spec, environment)
+  if (!plan.ok) {
+    release()
+    return { kind: 'failed', reason: plan.reason }
+  }
+  const process = await startOwned(run, instance, plan.launch)
+  if (typeof process === 'string') {
+    release()
+    return { kind: 'failed', reason: process }
+  }
+  instance.pid = process.pid
+  process.exit.then(release)
+
+  const deadline = AbortSignal.timeout(origin.startTimeoutMs)
+  const ended = new AbortController()
+  process.exit.then(() => ended.abort())
+  const give = AbortSignal.any([signal, deadline, ended.signal])
+  const ready = await reached(run, origin, instance, plan.launch, process, lease?.port ?? null, give)
+  if (ready.ok && !ended.signal.aborted) return { kind: 'ready', process }
+  if (signal.aborted) return { kind: 'stopped', process }
+  process.signal('SIGKILL')
+  const how = await process.exit
+  await process.outputRead
+  const what =
+    ready.ok || !deadline.aborted
+      ? `it ${how} before it was ready`
+      : late(origin.startTimeoutMs, ready.problem)
+  return { kind: 'failed', reason: what + tail(run.logs, instance) }
+}
+
+/** Waits for the port that the process announces or was given, then asks as the manifest says. */
+async function reached(
+  run: Run,
+  origin: Origin,
+  instance: LiveInstance,
+  launch: Launch,
+  process: InstanceProcess,
+  givenPort: number | null,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
+  const probe = origin.spec.readiness ?? TCP_PROBE
+  const port = givenPort ?? (await Promise.race([process.port, aborted(signal)]))
+  if (port === null) return { ok: false, problem: 'the module has not finished loading' }
+  instance.address = { host: '127.0.0.1', port }
+  // A port that was announced is open: no need to try it.
+  if (givenPort === null && probe.handler.kind === 'tcp' && probe.initialDelayMs === 0) return { ok: true }
+  const exec = (command: string[], attempt: AbortSignal) =>
+    runProbe(run, origin, instance, launch, command, attempt)
+  return untilReady(probe, { ...instance.address, exec }, signal)
+}
+
+async function runProbe(
+  run: Run,
+  origin: Origin,
+  instance: LiveInstance,
+  launch: Launch,
+  command: string[],
+  signal: AbortSignal,
+): Promise<ProbeResult> {
+  const image = { kind: 'host' as const, command, args: [] }
+  const plan = planLaunch({ ...origin.spec, image }, launch.environment)
+  if (!plan.ok) return { ok: false, problem: `the probe's ${plan.reason}` }
+  const process = await startOwned(run, instance, plan.launch)
+  if (typeof process === 'string') return { ok: false, problem: process }
+  const kill = () => process.signal('SIGKILL')
+  signal.addEventListener('abort', kill)
+  if (signal.aborted) kill()
+  const how = await process.exit
+  signal.removeEventListener('abort', kill)
+  const ok = how === 'exited with status 0'
+  return ok ? { ok } : { ok, problem: `the probe ${command[0]} ${how}` }
+}
+
+/** A process that the keeper knows of and whose output is logged as the instance's. */
+async function startOwned(
+  run: Run,
+  instance: LiveInstance,
+  launch: Launch,
+): Promise<InstanceProcess | string> {
+  const { logs, keeper } = run
+  const { id, function: key } = instance
+  const log = (stream: 'stdout' | 'stderr' | 'mesh', text: string) =>
+    logs.append({ time: Date.now(), function: key, instance: id, stream, text })
+  const started = await startProcess(run.launcher(launch), {
+    line: log,
+    dropped(stream, bytes) {
+      logs.drop(bytes)
+      log('mesh', `${bytes} bytes of ${stream} were dropped: it writes faster than is kept`)
+    },
+  })
+  if (!started.ok) return started.reason
+  const { pid } = started.process
+  keeper.add(pid)
+  started.process.exit.then(() => keeper.remove(pid, id))
+  return started.process
+}
+
+function aborted(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(null)
+    else signal.addEventListener('abort', () => resolve(null), { once: true })
+  })
+}
+
+function late(timeoutMs: number, problem: string): string {
+  return `it was not ready within ${timeoutMs / 1_000} s (${problem})`
+}
+
+/** The last lines of what the instance has written, which mostly say what went wrong. */
+function tail(logs: LogBook, instance: LiveInstance): string {
+  const lines = logs.recent({ function: instance.function, instance: instance.id }, TAIL_LINES)
+  if (lines.length === 0) return '; it wrote nothing'
+  return `; its last output:\n${lines.map(({ text }) => `  ${text.slice(0, TAIL_WIDTH)}`).join('\n')}`
+}
+
+const TAIL_LINES = 8
+const TAIL_WIDTH = 300
+const MOST_PORTS = 3
+const PORT_TAKEN = /EADDRINUSE|address already in use|errno 98\b/i

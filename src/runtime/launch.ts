@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { FunctionSpec } from '../api/function-spec.ts'
+import { expand } from './environment.ts'
+
+/** A process to be started. */
+export type Launch = {
+  command: string
+  args: string[]
+  cwd: string
+  environment: Record<string, string>
+  /** The process writes the number of the port on which it listens, and a newline, to file descriptor 3. */
+  announcesPort: boolean
+}
+
+/** Turns the process that a function's manifest asks for into the one that is really started: the place for isolation. */
+export type Launcher = (launch: Launch) => Launch
+
+/** What to start for an instance of the function, or why that is not possible. */
+export function planLaunch(
+  spec: Pick<FunctionSpec, 'image' | 'workingDir' | 'source'>,
+  environment: Record<string, string>,
+): { ok: true; launch: Launch } | { ok: false; reason: string } {
+  const image = spec.image
+  if (image.kind === 'endpoint') return { ok: false, reason: 'an endpoint is not started by the mesh' }
+  const cwd = resolve(spec.workingDir ?? dirname(spec.source.file))
+  if (!statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
+    return {
+      ok: false,
+      reason: `the working directory ${cwd} does not exist: create it, or correct workingDir`,
+    }
+  }
+  if (image.kind === 'file') {
+    const file = resolve(image.path)
+    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
+      return { ok: false, reason: `the module ${file} does not exist: create it, or correct image` }
+    }
+    const launch = {
+      command: process.execPath,
+      args: [HOST, file, '3'],
+      cwd,
+      environment,
+      announcesPort: true,
+    }
+    return { ok: true, launch }
+  }
+  const [name, ...args] = [...image.command, ...image.args].map((argument) => expand(argument, environment))
+  const command = findProgram(name!, cwd, environment.PATH ?? DEFAULT_PATH)
+  if (command === null) {
+    const where = name!.includes('/') ? `in ${cwd}` : `in PATH (${environment.PATH ?? DEFAULT_PATH})`
+    return {
+      ok: false,
+      reason: `command not found: no program ${name} ${where}: install it, or correct command`,
+    }
+  }
+  return { ok: true, launch: { command, args, cwd, environment, announcesPort: false } }
+}
+
+/** On Linux, has the kernel kill the process when the mesh process ends; elsewhere leaves the launch as it is. */
+export function launchTiedToParent(launch: Launch): Launch {
+  setpriv ??= hasParentDeathSignal() ? findProgram('setpriv', '/', process.env.PATH ?? DEFAULT_PATH) : ''
+  if (!setpriv) return launch
+  return { ...launch, command: setpriv, args: ['--pdeathsig', 'KILL', '--', launch.command, ...launch.args] }
+}
+
+/** Null until it has been looked for; '' where there is none. */
+let setpriv: string | null = null
+
+function hasParentDeathSignal(): boolean {
+  if (process.platform !== 'linux') return false
+  // Other implementations of setpriv (busybox) may lack the option.
+  return (
+    spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', '/bin/sh', '-c', ':'], { stdio: 'ignore' }).status ===
+    0
+  )
+}
+
+/** The executable file that a command names: a path from the working directory, or a name looked up in PATH. */
+function findProgram(name: string, cwd: string, path: string): string | null {
+  if (name.includes('/')) return isExecutable(resolve(cwd, name)) ? resolve(cwd, name) : null
+  for (const folder of path.split(delimiter)) {
+    const file = join(isAbsolute(folder) ? folder : resolve(cwd, folder), name)
+    if (isExecutable(file)) return file
+  }
+  return null
+}
+
+function isExecutable(file: string): boolean {
+  const found = statSync(file, { throwIfNoEntry: false })
+  return found?.isFile() === true && (found.mode & 0o111) !== 0
+}
+
+const HOST = fileURLToPath(new URL('./function-host.ts', import.meta.url))
+const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin'
