@@ -43,7 +43,7 @@ export class FunctionController {
     this.#hooks = hooks
     for (const engine of engines) this.#ledger.addEngine(engine)
     this.#current = this.#newRevision(spec)
-    this.#autoscaler = new Autoscaler(spec.scaling, spec.concurrency)
+    this.#autoscaler = new Autoscaler(spec.scaling, limitOf(spec))
     this.#setDesired(Math.max(spec.scaling.minScale, spec.scaling.initialScale, isExternal(spec) ? 1 : 0))
   }
 
@@ -76,7 +76,7 @@ export class FunctionController {
   replace(spec: FunctionSpec): void {
     const before = this.#current
     this.#current = this.#newRevision(spec)
-    this.#autoscaler = new Autoscaler(spec.scaling, spec.concurrency)
+    this.#autoscaler = new Autoscaler(spec.scaling, limitOf(spec))
     const { minScale, initialScale } = spec.scaling
     const up = before.set.instances().length
     if (up === 0) void before.set.drain()
@@ -129,7 +129,7 @@ export class FunctionController {
   /** Lets slots that several engines need go round; true where that is needed again. */
   turn(): boolean {
     const contending = [...this.#needs.values()].filter((need) => need > 0).length > 1
-    if (!contending || this.spec.concurrency === null) return false
+    if (!contending || limitOf(this.spec) === null) return false
     this.#ledger.nextTurn()
     this.#share()
     return true
@@ -149,7 +149,7 @@ export class FunctionController {
 
   #ready(instance: Instance, spec: FunctionSpec): void {
     const { host, port } = instance.address
-    this.#ledger.addInstance({ id: instance.id, host, port, limit: spec.concurrency })
+    this.#ledger.addInstance({ id: instance.id, host, port, limit: limitOf(spec) })
     this.#share()
     if (instance.revision !== this.#current.name) return
     for (const { set } of this.#earlier.splice(0)) void set.drain()
@@ -187,8 +187,9 @@ export class FunctionController {
 
   /** Requests wait: starts what they need now instead of at the autoscaler's next step. */
   #startFor(need: number): void {
-    const { concurrency, scaling } = this.spec
-    const wanted = Math.max(concurrency === null ? 1 : Math.ceil(need / concurrency), scaling.activationScale)
+    const { scaling } = this.spec
+    const limit = limitOf(this.spec)
+    const wanted = Math.max(limit === null ? 1 : Math.ceil(need / limit), scaling.activationScale)
     const most = scaling.maxScale > 0 ? Math.min(wanted, scaling.maxScale) : wanted
     if (most > this.#desired) this.#setDesired(most)
   }
@@ -214,6 +215,11 @@ export class FunctionController {
       endpoints: this.#ledger.slices(engine),
     }
   }
+}
+
+/** Requests at once for each instance; null: no limit. */
+function limitOf(spec: FunctionSpec): number | null {
+  return spec.concurrency === 0 ? null : spec.concurrency
 }
 
 function isExternal(spec: FunctionSpec): boolean {

@@ -43,6 +43,14 @@ export class ListenerPlan {
     })
   }
 
+  /** Gives the address to somebody else. */
+  assign(id: string, role: ListenerRole): void {
+    const plan = this.#plans.get(id)
+    if (!plan) return
+    plan.role = role
+    for (const engine of this.#engines()) this.#send(engine, { type: 'assign', id, role })
+  }
+
   close(id: string): void {
     if (!this.#plans.delete(id)) return
     for (const engine of this.#engines()) this.#send(engine, { type: 'unlisten', id })

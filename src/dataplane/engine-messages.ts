@@ -27,8 +27,11 @@ export interface EndpointSlice {
   slots: number | null
 }
 
-/** Who sends requests to a listening address. */
-export type ListenerRole = { kind: 'gateway' } | { kind: 'egress'; caller: string; instance: string | null }
+/** Who sends requests to a listening address. `spare`: nobody yet, so connections are refused. */
+export type ListenerRole =
+  | { kind: 'gateway' }
+  | { kind: 'egress'; caller: string; instance: string | null }
+  | { kind: 'spare' }
 
 export interface EngineLimits {
   maxHeadBytes: number
@@ -37,6 +40,8 @@ export interface EngineLimits {
   maxRequestsInFlight: number
   /** For each function. */
   maxQueuedRequests: number
+  /** Longest wait for an instance. */
+  queueTimeoutMs: number
   maxPipelinedBytes: number
   /** From the first byte of a head to its last. */
   headTimeoutMs: number
@@ -67,6 +72,7 @@ export type ToEngine =
   /** Starts fail: who waits is told `reason`, and so is who comes before `retryAt` (ms since the epoch). */
   | { type: 'failing'; key: string; reason: string; retryAt: number }
   | { type: 'listen'; id: string; host: string; port: number; role: ListenerRole }
+  | { type: 'assign'; id: string; role: ListenerRole }
   | { type: 'unlisten'; id: string }
   | { type: 'query'; id: number; query: EngineQuery }
   | { type: 'drain' }

@@ -71,6 +71,8 @@ export class Engine {
         )
         return
       }
+      case 'assign':
+        return this.#listeners.assign(message.id, message.role)
       case 'unlisten':
         return this.#listeners.unlisten(message.id)
       case 'query':

@@ -11,7 +11,7 @@ const BACKLOG = 4096
 /** The addresses on which an engine accepts connections, and the connections that are open. */
 export class Listeners {
   readonly #engine: EngineContext
-  readonly #servers = new Map<string, Server>()
+  readonly #servers = new Map<string, { server: Server; role: ListenerRole }>()
   readonly #connections = new Set<ClientConnection>()
   #whenEmpty: (() => void) | null = null
 
@@ -22,9 +22,10 @@ export class Listeners {
   /** Resolves with the port once connections are accepted. Engines share a port (SO_REUSEPORT, where the system has it). */
   listen(id: string, host: string, port: number, role: ListenerRole): Promise<number> {
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
-      this.#accept(socket, role),
+      this.#accept(socket, listener.role),
     )
-    this.#servers.set(id, server)
+    const listener = { server, role }
+    this.#servers.set(id, listener)
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
         this.#servers.delete(id)
@@ -37,9 +38,15 @@ export class Listeners {
     })
   }
 
+  /** From now on, who connects there is somebody else. */
+  assign(id: string, role: ListenerRole): void {
+    const listener = this.#servers.get(id)
+    if (listener) listener.role = role
+  }
+
   /** Accepts no more there; connections that are open go on. */
   unlisten(id: string): void {
-    this.#servers.get(id)?.close()
+    this.#servers.get(id)?.server.close()
     this.#servers.delete(id)
   }
 
@@ -60,7 +67,7 @@ export class Listeners {
   #accept(socket: Socket, role: ListenerRole): void {
     const { counters, mesh } = this.#engine
     counters.connections++
-    if (this.#connections.size >= mesh.limits.maxConnections) {
+    if (role.kind === 'spare' || this.#connections.size >= mesh.limits.maxConnections) {
       counters.connectionsRefused++
       socket.destroy()
       return

@@ -47,7 +47,7 @@ export class UpstreamConnection {
       this.#stopConnectTimer()
       this.#user?.upstreamConnected()
     })
-    socket.on('data', (bytes) => {
+    socket.on('data', (bytes: Buffer) => {
       if (this.#user) this.#user.upstreamBytes(bytes)
       else this.destroy() // bytes that nobody asked for
     })

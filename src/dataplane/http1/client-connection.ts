@@ -32,7 +32,7 @@ export class ClientConnection {
     this.facts = facts
     this.caller = caller
     this.#timer = setTimeout(() => this.#timeOut(), engine.mesh.limits.headTimeoutMs)
-    socket.on('data', (bytes) => this.#onData(bytes))
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('drain', () => this.#exchange?.clientDrained())
     socket.on('end', () => this.#onEnd())
     socket.on('error', () => socket.destroy())

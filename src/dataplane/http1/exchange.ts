@@ -360,10 +360,18 @@ export class Exchange implements Waiter, UpstreamUser {
   #nextDeadline(): number {
     const { streamIdleTimeoutMs } = this.#engine.mesh.limits
     const now = performance.now()
-    const whole = this.#startedAt + this.#admitted.callee.slice.timeoutMs
+    const whole = this.#startedAt + this.#wholeMs()
     const idle = this.#lastByteAt + streamIdleTimeoutMs
     if (this.#phase === 'tunnel') return idle - now
     return (this.#streaming() ? Math.min(whole, idle) : whole) - now
+  }
+
+  /** A request that waits for an instance may be given up earlier than one that has reached it. */
+  #wholeMs(): number {
+    const { timeoutMs } = this.#admitted.callee.slice
+    return this.#phase === 'waiting'
+      ? Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs)
+      : timeoutMs
   }
 
   /** Bytes of a body are expected now. */
@@ -377,7 +385,7 @@ export class Exchange implements Waiter, UpstreamUser {
       this.#timer = setTimeout(() => this.#timeOut(), left)
       return
     }
-    const { timeoutMs } = this.#admitted.callee.slice
+    const timeoutMs = this.#wholeMs()
     if (this.#phase !== 'tunnel' && performance.now() - this.#startedAt >= timeoutMs) {
       this.#engine.counters.timedOut++
       if (this.#status !== 0) this.#flags |= RESPONSE_FLAG_DT

@@ -1,0 +1,45 @@
+// One engine in a process of its own: it speaks with the process that started it over its IPC channel and ends with it.
+
+import { readFileSync } from 'node:fs'
+import { Engine } from '../dataplane/engine.ts'
+import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
+import { loadSidecars } from '../dataplane/sidecar.ts'
+import { openAccessLog } from '../telemetry/access-log-writer.ts'
+import { sidecarWasm } from './sidecar-wasm.ts'
+
+function run(): void {
+  const send = (message: FromEngine) => process.send!(message)
+  const sidecars = loadSidecars(readFileSync(sidecarWasm()))
+  let accessLog = openAccessLog('')
+  let accessLogFile = ''
+  let engine: Engine | null = null
+
+  const reopen = (file: string) => {
+    if (file === accessLogFile) return
+    accessLogFile = file
+    accessLog.close()
+    accessLog = openAccessLog(file)
+  }
+
+  process.on('message', (message: ToEngine) => {
+    if (engine) return engine.receive(message)
+    if (message.type !== 'mesh') throw new Error(`the first message is ${message.type}, not mesh`)
+    reopen(message.mesh.accessLogFile)
+    engine = new Engine(sidecars, message.mesh, {
+      send: (out) => {
+        if (out.type === 'drained') accessLog.close()
+        send(out)
+      },
+      writeLog: (line) => accessLog.write(line),
+      meshChanged: (mesh) => reopen(mesh.accessLogFile),
+    })
+  })
+  // The mesh process is gone, whatever way: nothing may outlive it.
+  process.on('disconnect', () => process.exit(0))
+  // A terminal's Ctrl-C reaches the whole process group; the mesh process decides what becomes of it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
+  process.on('SIGHUP', () => accessLog.reopen())
+  send({ type: 'up' })
+}
+
+run()

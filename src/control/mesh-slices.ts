@@ -1,0 +1,31 @@
+import type { FunctionSlice, MeshSlice } from '../dataplane/engine-messages.ts'
+import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+
+/** What every engine is told of the mesh as a whole. */
+export function meshSlice(compiled: CompiledMesh): MeshSlice {
+  const { config } = compiled.view
+  return {
+    trustDomain: config.trustDomain,
+    domain: config.domain,
+    gatewayPolicy: compiled.gateway.bytes,
+    accessLogFile: config.accessLogFile,
+    limits: compiled.limits,
+  }
+}
+
+/** What an engine is told of one function. */
+export function functionSlice({ spec, policy }: CompiledFunction, domain: string): FunctionSlice {
+  const { key, namespace, name, principal, port, timeoutMs } = spec
+  const gatewayHosts = spec.clusterLocal ? [] : [`${name}.${namespace}.${domain}`]
+  return {
+    key,
+    namespace,
+    name,
+    principal,
+    port,
+    gatewayHosts,
+    timeoutMs,
+    policy: policy.bytes,
+    policyHash: policy.hash,
+  }
+}

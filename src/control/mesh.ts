@@ -1,0 +1,242 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import { EgressAddresses } from './egress-addresses.ts'
+import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
+import { FunctionController } from './function-controller.ts'
+import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
+import { functionSlice, meshSlice } from './mesh-slices.ts'
+
+/** Knative's autoscaler ticks each 2 s. */
+const SCALE_MS = 2_000
+/** How long an engine keeps slots that others wait for, in milliseconds. */
+const TURN_MS = 100
+/** Beyond the engines' own drain time. */
+const DRAIN_SLACK_MS = 1_000
+
+export interface MeshOptions {
+  gateway: { host: string; port: number }
+  engines: number
+  spawn: SpawnEngine
+  runtime: Runtime
+  /** Something that a user should read. */
+  notice(text: string): void
+}
+
+/** A whole mesh on one machine: its functions under control, its engines, its gateway. */
+export class Mesh {
+  readonly #options: MeshOptions
+  readonly #fleet: EngineFleet
+  readonly #plan: ListenerPlan
+  readonly #egress: EgressAddresses
+  readonly #controllers = new Map<string, FunctionController>()
+  /** Controllers that the autoscaler looks at; the others are at rest. */
+  readonly #busy = new Set<FunctionController>()
+  readonly #contended = new Set<FunctionController>()
+  #compiled: CompiledMesh
+  #gatewayPort = 0
+  #instancesStarted = 0
+  #timers: NodeJS.Timeout[] = []
+
+  constructor(compiled: CompiledMesh, options: MeshOptions) {
+    this.#compiled = compiled
+    this.#options = options
+    this.#fleet = new EngineFleet(options.spawn, {
+      started: (engine) => this.#engineStarted(engine),
+      message: (engine, message) => this.#engineMessage(engine, message),
+      died: (engine, how) => this.#engineDied(engine, how),
+    })
+    this.#plan = new ListenerPlan(
+      () => this.#fleet.engines(),
+      (engine, message) => this.#fleet.send(engine, message),
+    )
+    this.#egress = new EgressAddresses(this.#plan, '127.0.0.1', options.notice)
+  }
+
+  /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't. */
+  async start(): Promise<ListenFailure | null> {
+    for (const { spec } of this.#compiled.functions.values()) this.#control(spec)
+    const { host, port } = this.#options.gateway
+    const gateway = this.#plan.open('gateway', host, port, { kind: 'gateway' })
+    const egress = [...this.#compiled.functions.keys()].map((key) => this.#egress.openFunction(key))
+    const spares = this.#egress.fill()
+    this.#fleet.start(this.#options.engines)
+    const opened = await gateway
+    if (!opened.ok) return opened.failure
+    this.#gatewayPort = opened.port
+    await Promise.all([...egress, spares])
+    this.#timers = [setInterval(() => this.#scale(), SCALE_MS), setInterval(() => this.#turn(), TURN_MS)]
+    return null
+  }
+
+  /** Brings a new state of the manifests into force: only what changed is touched. */
+  apply(next: CompiledMesh): void {
+    const before = this.#compiled
+    this.#compiled = next
+    this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
+    const upsert = [...next.functions.values()].filter((fn) => changed(before.functions.get(fn.spec.key), fn))
+    const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
+    if (upsert.length + remove.length > 0) {
+      const { domain } = next.view.config
+      this.#fleet.broadcast({
+        type: 'functions',
+        upsert: upsert.map((fn) => functionSlice(fn, domain)),
+        remove,
+      })
+    }
+    for (const key of remove) this.#removeFunction(key)
+    for (const { spec } of upsert) {
+      const controller = this.#controllers.get(spec.key)
+      if (!controller) {
+        this.#control(spec)
+        void this.#egress.openFunction(spec.key)
+      } else if (!sameProgram(controller.spec, spec)) {
+        controller.replace(spec)
+        this.#busy.add(controller)
+      }
+    }
+  }
+
+  get compiled(): CompiledMesh {
+    return this.#compiled
+  }
+
+  get gateway(): string {
+    const { host } = this.#options.gateway
+    return `http://${host.includes(':') ? `[${host}]` : host}:${this.#gatewayPort}`
+  }
+
+  get instancesStarted(): number {
+    return this.#instancesStarted
+  }
+
+  controllers(): FunctionController[] {
+    return [...this.#controllers.values()]
+  }
+
+  controller(key: string): FunctionController | undefined {
+    return this.#controllers.get(key)
+  }
+
+  egressUrl(key: string, instance: string | null = null): string | null {
+    return this.#egress.url(key, instance)
+  }
+
+  engines(): { engine: string; pid: number | undefined }[] {
+    return this.#fleet.pids()
+  }
+
+  query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
+    return this.#fleet.query(query)
+  }
+
+  /** Refuses new connections, lets requests under way end, stops instances and engines. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer)
+    await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
+    await this.#options.runtime.close()
+  }
+
+  #control(spec: FunctionSpec): void {
+    const { notice, runtime } = this.#options
+    const controller = new FunctionController(spec, this.#fleet.engines(), {
+      createSet: (one, revision, listener) =>
+        runtime.createSet(one, {
+          revision,
+          listener,
+          environment: (instance) => this.#environment(one.key, instance.id),
+        }),
+      send: (engine, message) => this.#fleet.send(engine, message),
+      broadcast: (message) => this.#fleet.broadcast(message),
+      instanceStarting: (instance) => {
+        this.#instancesStarted++
+        this.#egress.openInstance(spec.key, instance.id)
+      },
+      instanceGone: (instance) => this.#egress.closeInstance(instance.id),
+      notice,
+    })
+    this.#controllers.set(spec.key, controller)
+    this.#busy.add(controller)
+  }
+
+  #environment(key: string, instance: string): Record<string, string> {
+    const url = this.#egress.url(key, instance)
+    if (url === null) return {}
+    return { HTTP_PROXY: url, http_proxy: url, NO_PROXY: '', no_proxy: '', MAYFLY_URL: url }
+  }
+
+  #removeFunction(key: string): void {
+    const controller = this.#controllers.get(key)
+    if (!controller) return
+    this.#controllers.delete(key)
+    this.#busy.delete(controller)
+    this.#contended.delete(controller)
+    this.#egress.closeFunction(key)
+    void controller.remove()
+  }
+
+  #engineStarted(engine: string): ToEngine[] {
+    const mesh: MeshSlice = meshSlice(this.#compiled)
+    const { domain } = this.#compiled.view.config
+    const upsert = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
+    const endpoints = this.controllers().flatMap((controller) => controller.addEngine(engine) ?? [])
+    return [
+      { type: 'mesh', mesh },
+      { type: 'functions', upsert, remove: [] },
+      ...endpoints,
+      ...this.#plan.forNewEngine(engine),
+    ]
+  }
+
+  #engineDied(engine: string, how: string): void {
+    this.#options.notice(`${engine} ended (${how}); another one is started`)
+    this.#plan.engineDied(engine)
+    for (const controller of this.#controllers.values()) controller.engineDied(engine)
+  }
+
+  #engineMessage(engine: string, message: FromEngine): void {
+    switch (message.type) {
+      case 'listening':
+      case 'listen-failed':
+        return this.#plan.receive(engine, message)
+      case 'returned':
+        return this.#controllers.get(message.key)?.returned(engine, message.endpoint, message.slots)
+      case 'demand': {
+        const now = Date.now()
+        for (const report of message.reports) {
+          const controller = this.#controllers.get(report.key)
+          if (!controller) continue
+          controller.demand(engine, report, now)
+          this.#busy.add(controller)
+          this.#contended.add(controller)
+        }
+      }
+    }
+  }
+
+  #scale(): void {
+    const now = Date.now()
+    for (const controller of this.#busy) if (!controller.scale(now)) this.#busy.delete(controller)
+  }
+
+  #turn(): void {
+    for (const controller of this.#contended) if (!controller.turn()) this.#contended.delete(controller)
+  }
+}
+
+function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
+  return !before || before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)
+}
+
+/** Where it stands in its file does not matter. */
+function sameSpec(a: FunctionSpec, b: FunctionSpec): boolean {
+  return JSON.stringify({ ...a, source: null }) === JSON.stringify({ ...b, source: null })
+}
+
+/** Instances that run may stay: nothing that they were started with has changed. */
+function sameProgram(a: FunctionSpec, b: FunctionSpec): boolean {
+  const program = ({ image, env, workingDir, readiness, concurrency, scaling, port }: FunctionSpec) =>
+    JSON.stringify({ image, env, workingDir, readiness, concurrency, scaling, port })
+  return program(a) === program(b)
+}
