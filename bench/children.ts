@@ -1,6 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createReadStream, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, createReadStream, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ export type Children = {
   stopAll(): Promise<void>
 }
 
-const graceMilliseconds = 5000
+const graceMilliseconds = 3000
 const living = new Set<Child>()
 const folders = new Set<string>()
 
@@ -40,6 +40,7 @@ export function openChildren(): Children {
       const log = join(folder, `${name}-${started++}.log`)
       const output = openSync(log, 'a')
       const child = spawn(command, args, { stdio: ['ignore', output, output], ...options })
+      closeSync(output)
       child.on('error', () => {}) // A program that is not there: pid stays undefined, and that throws below.
       if (child.pid === undefined) throw new Error(`cannot run ${command}: is it installed?`)
       const entry = { name, pid: child.pid, process: child, log }

@@ -60,10 +60,21 @@ function istioRule({ from, to, when }: Rule): object {
 
 /** The mesh's settings: the number of engines, and where access log and spans go. */
 export function meshConfig(settings: { engines: number; accessLog?: string; sinkPort?: number }): object {
-  return { kind: 'MeshConfig', ...settings }
+  const { engines, accessLog, sinkPort } = settings
+  const sink = { name: 'sink', opentelemetry: { service: '127.0.0.1', port: sinkPort } }
+  return {
+    apiVersion: 'mayfly.dev/v1',
+    kind: 'MeshConfig',
+    metadata: { name: 'mesh' },
+    spec: {
+      engines,
+      ...(accessLog === undefined ? {} : { accessLogFile: accessLog, accessLogEncoding: 'JSON' }),
+      ...(sinkPort === undefined ? {} : { extensionProviders: [sink] }),
+    },
+  }
 }
 
-/** Every request is traced to the sink and logged, in every namespace. */
+/** Every request is traced to the sink and logged to the mesh's access log. */
 export function telemetry(): object {
   return {
     apiVersion: 'telemetry.istio.io/v1',
@@ -71,7 +82,7 @@ export function telemetry(): object {
     metadata: { name: 'everything', namespace: NAMESPACE },
     spec: {
       tracing: [{ providers: [{ name: 'sink' }], randomSamplingPercentage: 100 }],
-      accessLogging: [{ providers: [{ name: 'log' }] }],
+      accessLogging: [{ providers: [{ name: 'envoy' }] }],
     },
   }
 }

@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import type { Children } from './children.ts'
+import { type Children, tail } from './children.ts'
 
 /** What wrk saw. Times are in microseconds. */
 export type Saturation = {
@@ -23,13 +22,12 @@ export async function saturate(
 ): Promise<Saturation> {
   const script = join(children.folder, 'saturate.lua')
   writeFileSync(script, luaScript(head))
-  const run = await promisify(execFile)(
-    'wrk',
-    ['-t1', '-c64', `-d${seconds}s`, '--timeout', '5s', '-s', script, `http://127.0.0.1:${port}/`],
-    { timeout: seconds * 1000 + 20_000 },
-  )
-  const line = run.stdout.split('\n').find((candidate) => candidate.startsWith('{'))
-  if (line === undefined) throw new Error(`wrk printed no summary:\n${run.stdout}${run.stderr}`)
+  const options = ['-t1', '-c64', `-d${seconds}s`, '--timeout', '5s', '-s', script]
+  const wrk = children.start('wrk', 'wrk', [...options, `http://127.0.0.1:${port}/`])
+  await once(wrk.process, 'exit', { signal: AbortSignal.timeout(seconds * 1000 + 20_000) })
+  const output = tail(wrk)
+  const line = output.split('\n').find((candidate) => candidate.startsWith('{'))
+  if (line === undefined) throw new Error(`wrk printed no summary:\n${output}`)
   return JSON.parse(line) as Saturation
 }
 
