@@ -1,0 +1,105 @@
+import { isMapping } from './fields.ts'
+import { quote } from './kubernetes-name.ts'
+import type { ManifestError } from './manifest-error.ts'
+import { BUILT_IN_PROVIDER } from './mesh-config.ts'
+import type { Kind, Resource } from './resource.ts'
+import type { YamlDocument } from './yaml-document.ts'
+
+/** A resource as it was found; `resource` is null where its own check failed. */
+export type Found = {
+  kind: Kind
+  document: YamlDocument
+  at: PropertyKey[]
+  value: Record<string, unknown>
+  resource: Resource | null
+}
+
+/** What is wrong with resources only because of one another. */
+export function checkTogether(found: readonly Found[]): ManifestError[] {
+  return [...checkNames(found), ...checkSingles(found), ...checkProviders(found)]
+}
+
+/** No two resources of a kind have the same name in the same namespace. */
+function checkNames(found: readonly Found[]): ManifestError[] {
+  return checkUnique(found, ({ kind, value }) => {
+    const metadata = isMapping(value.metadata) ? value.metadata : {}
+    const namespace = metadata.namespace ?? 'default'
+    if (typeof metadata.name !== 'string' || typeof namespace !== 'string') return null
+    const key = `${kind} ${namespace}/${metadata.name}`
+    return {
+      key,
+      code: 'duplicate-resource',
+      field: ['metadata', 'name'],
+      message: `${key} is written twice, also`,
+    }
+  })
+}
+
+/** Kinds of which there may be one: in the mesh, or in a namespace for all of its functions. */
+function checkSingles(found: readonly Found[]): ManifestError[] {
+  return checkUnique(found, ({ resource }) => {
+    if (!resource) return null
+    const { namespace } = resource.metadata
+    const message = `namespace ${quote(namespace)} has another ${resource.kind} for all of its functions: give one of them a selector; the other is`
+    switch (resource.kind) {
+      case 'MeshConfig':
+        return {
+          key: 'MeshConfig',
+          code: 'conflict',
+          field: ['kind'],
+          message: 'a mesh has one MeshConfig; the other is',
+        }
+      case 'Sidecar':
+        if (isFilled(resource.spec.workloadSelector?.labels)) return null
+        return { key: `Sidecar ${namespace}`, code: 'conflict', field: ['spec'], message }
+      case 'Telemetry':
+        if (isFilled(resource.spec.selector?.matchLabels)) return null
+        return { key: `Telemetry ${namespace}`, code: 'conflict', field: ['spec'], message }
+      default:
+        return null
+    }
+  })
+}
+
+type Claim = { key: string; code: 'duplicate-resource' | 'conflict'; field: string[]; message: string }
+
+function checkUnique(found: readonly Found[], claimOf: (one: Found) => Claim | null): ManifestError[] {
+  const first = new Map<string, string>()
+  const errors: ManifestError[] = []
+  for (const one of found) {
+    const claim = claimOf(one)
+    if (!claim) continue
+    const { key, code, field, message } = claim
+    const before = first.get(key)
+    const error = one.document.errorAt([...one.at, ...field], code, `${message} at ${before}`)
+    if (before === undefined) first.set(key, `${error.file}:${error.line}`)
+    else errors.push(error)
+  }
+  return errors
+}
+
+/** Where there is a MeshConfig it names all providers that a Telemetry may use. */
+function checkProviders(found: readonly Found[]): ManifestError[] {
+  const mesh = found.find(({ resource }) => resource?.kind === 'MeshConfig')?.resource
+  if (mesh?.kind !== 'MeshConfig') return []
+  const known = new Set([BUILT_IN_PROVIDER, ...mesh.spec.extensionProviders.map(({ name }) => name)])
+  const errors: ManifestError[] = []
+  for (const { document, at, resource } of found) {
+    if (resource?.kind !== 'Telemetry') continue
+    for (const list of ['tracing', 'accessLogging'] as const) {
+      resource.spec[list].forEach(({ providers = [] }, entry) => {
+        providers.forEach(({ name }, index) => {
+          if (known.has(name)) return
+          const path = [...at, 'spec', list, entry, 'providers', index, 'name']
+          const message = `${quote(name)} is not among the MeshConfig's extensionProviders`
+          errors.push(document.errorAt(path, 'bad-value', message))
+        })
+      })
+    }
+  }
+  return errors
+}
+
+function isFilled(labels: Record<string, string> | undefined): boolean {
+  return labels !== undefined && Object.keys(labels).length > 0
+}
