@@ -3,7 +3,7 @@ import type { Sidecar } from '../api/sidecar.ts'
 import { EGRESS_HEADER, EGRESS_LISTED, EGRESS_OPEN } from '../sidecar/layout/egress.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { egressHostMatch } from './egress-host.ts'
-import type { CompiledSection, RuleName, SectionProblem } from './section.ts'
+import type { CompiledSection } from './section.ts'
 import { selects } from './selector.ts'
 import { encodeStringList, listProblem, type StringMatch } from './string-match.ts'
 
@@ -17,28 +17,27 @@ export interface EgressInput {
 export function compileEgress(input: EgressInput, fn: FunctionSpec): CompiledSection {
   const egress = egressSidecar(input, fn)
   const ingress = sidecarFor(input, fn)?.spec.ingress ?? []
-  const ports = ingress.length > 0 ? [...new Set(ingress.map(({ port }) => port.number))] : [fn.port]
-  const problems: SectionProblem[] = []
-  const listeners = (egress?.spec.egress ?? []).map((listener, index) => {
-    const matches = listener.hosts
-      .map((host) => egressHostMatch(host, fn.namespace))
-      .filter((match): match is StringMatch => match !== null)
-    const problem = listProblem(matches)
-    if (!problem) return { port: listener.port?.number ?? 0, list: encodeStringList(matches) }
-    problems.push({
-      code: 'too-large',
-      resource: `Sidecar ${nameOf(egress!)}`,
-      source: egress!.source,
-      field: `spec.egress[${index}].hosts`,
-      message: problem,
-    })
-    return { port: 0, list: Buffer.alloc(0) }
-  })
-  if (problems.length > 0) return { ok: false, problems }
-  const rules = listeners.map(
-    (_, index): RuleName => ({ policy: nameOf(egress!), index, source: egress!.source }),
-  )
-  return { ok: true, bytes: encode(fn.key, egress ? nameOf(egress) : null, listeners, ports), rules }
+  const ports = ingress.length > 0 ? ingress.map(({ port }) => port.number) : [fn.port]
+  if (!egress) return { ok: true, bytes: encode(fn.key, null, ports), rules: [] }
+  const { source } = egress
+  const callees = (egress.spec.egress ?? [])
+    .flatMap(({ hosts }) => hosts)
+    .map((host) => egressHostMatch(host, fn.namespace))
+    .filter((match): match is StringMatch => match !== null)
+  const problem = listProblem(callees)
+  const resource = `Sidecar ${nameOf(egress)}`
+  if (problem) {
+    return {
+      ok: false,
+      problems: [{ code: 'too-large', resource, source, field: 'spec.egress[0].hosts', message: problem }],
+    }
+  }
+  const listed = { sidecar: nameOf(egress), callees: encodeStringList(callees) }
+  return {
+    ok: true,
+    bytes: encode(fn.key, listed, ports),
+    rules: [{ policy: listed.sidecar, index: 0, source }],
+  }
 }
 
 /**
@@ -80,29 +79,24 @@ function nameOf({ metadata }: Sidecar): string {
 
 function encode(
   own: string,
-  sidecar: string | null,
-  listeners: readonly { readonly port: number; readonly list: Buffer }[],
+  listed: { readonly sidecar: string; readonly callees: Buffer } | null,
   ports: readonly number[],
 ): Buffer {
-  const names = [Buffer.from(own, 'utf8'), Buffer.from(sidecar ?? '', 'utf8')] as const
   const body = new ByteWriter()
-  const place = (write: () => void): number => {
+  const place = (bytes: Uint8Array): number => {
     const offset = EGRESS_HEADER + body.length
-    write()
-    body.align()
+    body.bytes(bytes).align()
     return offset
   }
-  const ownAt = place(() => body.bytes(names[0]))
-  const sidecarAt = place(() => body.bytes(names[1]))
-  const listenersAt = place(() => {
-    for (const { port, list } of listeners) body.block(() => body.u32(port).bytes(list))
-  })
-  const portsAt = place(() => {
-    for (const port of ports) body.u32(port)
-  })
+  const ownName = Buffer.from(own, 'utf8')
+  const sidecarName = Buffer.from(listed?.sidecar ?? '', 'utf8')
+  const portNumbers = new ByteWriter()
+  for (const port of ports) portNumbers.u32(port)
   const out = new ByteWriter()
-  out.u32(sidecar === null ? EGRESS_OPEN : EGRESS_LISTED)
-  out.u32(ownAt).u32(names[0].length).u32(sidecarAt).u32(names[1].length)
-  out.u32(listeners.length).u32(listenersAt).u32(ports.length).u32(portsAt)
+  out.u32(listed ? EGRESS_LISTED : EGRESS_OPEN)
+  out.u32(place(ownName)).u32(ownName.length)
+  out.u32(place(sidecarName)).u32(sidecarName.length)
+  out.u32(listed ? place(listed.callees) : 0)
+  out.u32(ports.length).u32(place(portNumbers.finish()))
   return out.bytes(body.finish()).finish()
 }

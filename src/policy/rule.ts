@@ -58,7 +58,7 @@ export function compileRule(rule: AuthorizationRule, namespace: string, domains:
 export function whenAttribute(key: string): Attribute | null {
   const header = /^request\.headers\[([^\]]+)\]$/.exec(key)
   // HTTP/1.1 carries the authority in Host; the sidecar forwards one authority whatever was sent.
-  if (header?.[1]!.toLowerCase() === 'host') return { kind: 'text', of: 'authority' }
+  if (header?.[1]?.toLowerCase() === 'host') return { kind: 'text', of: 'authority' }
   if (header) return { kind: 'header', name: header[1]! }
   const claims = /^request\.auth\.claims((?:\[[^[\]]+\])+)$/.exec(key)
   if (claims) return { kind: 'claim', path: claims[1]!.slice(1, -1).split('][') }

@@ -3,18 +3,14 @@
 
 import { calleeKeyLen, calleeKeyPtr, readCallee } from './callee-name.ts'
 import {
-  EGRESS_FIRST_LISTENER,
+  EGRESS_CALLEES,
   EGRESS_HEADER,
-  EGRESS_LISTENERS,
   EGRESS_MODE,
   EGRESS_OPEN,
   EGRESS_OWN,
   EGRESS_OWN_LENGTH,
   EGRESS_SIDECAR,
   EGRESS_SIDECAR_LENGTH,
-  LISTENER_HEADER,
-  LISTENER_LENGTH,
-  LISTENER_PORT,
 } from './layout/egress.ts'
 import {
   IN_TARGET_LEN,
@@ -29,7 +25,6 @@ import {
 } from './layout/record.ts'
 import {
   authorityLen,
-  authorityPort,
   authorityPtr,
   deny,
   hostLen,
@@ -51,42 +46,23 @@ export function judgeEgress(section: i32, sectionLen: i32): i32 {
     recordVerdict(POLICY_SIDECAR, VERDICT_SKIP, NO_RULE)
     return VERDICT_ALLOW
   }
-  if (targetSize > 0) {
-    const listener = listenerOf(section, inU32(IN_TARGET_PTR), targetSize)
-    if (listener >= 0) {
-      recordVerdict(POLICY_SIDECAR, VERDICT_ALLOW, listener)
-      return VERDICT_ALLOW
-    }
+  if (targetSize > 0 && lists(section, inU32(IN_TARGET_PTR), targetSize)) {
+    recordVerdict(POLICY_SIDECAR, VERDICT_ALLOW, EGRESS_RULE)
+    return VERDICT_ALLOW
   }
   // From here on only the host counts, not whether there is such a function.
   if (!readCallee(ownPtr(section), ownLen(section), hostPtr(), hostLen())) {
     return refuse(section, REASON_OUTSIDE, false)
   }
-  const isListed = listenerOf(section, calleeKeyPtr(), calleeKeyLen()) >= 0
+  const isListed = lists(section, calleeKeyPtr(), calleeKeyLen())
   return refuse(section, isListed ? REASON_OUTSIDE : REASON_EGRESS, !isListed)
 }
 
-/** Index of the listener that lists the callee for the request's port, -1 for none. */
-function listenerOf(section: i32, keyPtr: i32, keyLen: i32): i32 {
-  const asked = authorityPort()
-  const port = asked == 0 ? 80 : asked
-  const count = load<i32>(section + EGRESS_LISTENERS)
-  let listener = section + load<i32>(section + EGRESS_FIRST_LISTENER)
-  let unbound = -1
-  let isBound = false
-  for (let i = 0; i < count; i++) {
-    const bound = load<i32>(listener + LISTENER_PORT)
-    if (bound == port) isBound = true
-    if (
-      (bound == port || (bound == 0 && unbound < 0)) &&
-      listMatches(listener + LISTENER_HEADER, keyPtr, keyLen, false)
-    ) {
-      if (bound == port) return i
-      unbound = i
-    }
-    listener += load<i32>(listener + LISTENER_LENGTH)
-  }
-  return isBound ? -1 : unbound
+/** The number of the one rule that a Sidecar's egress is. */
+const EGRESS_RULE = 0
+
+function lists(section: i32, keyPtr: i32, keyLen: i32): bool {
+  return listMatches(section + load<i32>(section + EGRESS_CALLEES), keyPtr, keyLen, false)
 }
 
 function ownPtr(section: i32): i32 {
