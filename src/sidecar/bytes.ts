@@ -76,6 +76,14 @@ export function isText(ptr: i32, len: i32, text: string): bool {
   return true
 }
 
+/** Whether the bytes are the literal's text. */
+export function isExactly(ptr: i32, len: i32, text: string): bool {
+  if (len != text.length) return false
+  const textPtr = changetype<i32>(text)
+  for (let i = 0; i < len; i++) if (load<u8>(ptr + i) != load<u16>(textPtr + (i << 1))) return false
+  return true
+}
+
 /** FNV-1a, 32 bits. */
 export function hashBytes(ptr: i32, len: i32): u32 {
   let hash = HASH_SEED

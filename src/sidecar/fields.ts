@@ -3,6 +3,7 @@
 import { equalIgnoreCase } from './bytes.ts'
 import { MAX_FIELDS } from './layout/record.ts'
 import { SCRATCH_FIELDS, SCRATCH_FIRST } from './layout/scratch.ts'
+import { outBytes } from './writer.ts'
 
 const ENTRY_SHIFT: i32 = 5
 const NAME_PTR: usize = 0
@@ -115,4 +116,21 @@ export function addField(
   count++
   if (id != 0 && load<u8>(SCRATCH_FIRST + id) == 0) store<u8>(SCRATCH_FIRST + id, count as u8)
   return true
+}
+
+/** Writes the lines of all fields but the dropped ones and those whose FIELD_* id is in the set, as they came. */
+export function outFieldLines(without: u64): void {
+  // Lines that follow each other in the received head are copied at once.
+  let start = 0
+  let end = 0
+  for (let i = 0; i < count; i++) {
+    if (((without >> fieldId(i)) & 1) != 0 || fieldDropped(i)) continue
+    const line = fieldNamePtr(i)
+    if (line != end) {
+      if (end != start) outBytes(start, end - start)
+      start = line
+    }
+    end = fieldLineEnd(i)
+  }
+  if (end != start) outBytes(start, end - start)
 }

@@ -123,7 +123,7 @@ export function pathLen(): i32 {
   return pathSize
 }
 
-/** The query without its "?"; queryLen is 0 where there is none. */
+/** The query without its "?"; where there is none both are 0. */
 export function queryPtr(): i32 {
   return query
 }

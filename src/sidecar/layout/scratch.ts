@@ -1,21 +1,23 @@
-// Who uses which part of the sidecar's scratch memory (SCRATCH in record.ts, 8 KiB, zero when a phase starts).
+// Who uses which part of the sidecar's scratch memory (8 KiB, zero when a phase starts).
+
+import { SCRATCH } from './record.ts'
 
 /** Field table: MAX_FIELDS entries of 32 bytes. */
-export const SCRATCH_FIELDS: i32 = 0x2000
+export const SCRATCH_FIELDS: i32 = SCRATCH
 /** For each FIELD_* id the index + 1 of the first field that has it, one byte each. */
-export const SCRATCH_FIRST: i32 = 0x3000
+export const SCRATCH_FIRST: i32 = SCRATCH + 0x1000
 /** The client's address as the mesh understands it, 16 bytes (remoteIpPtr). */
-export const SCRATCH_REMOTE_IP: i32 = 0x3040
+export const SCRATCH_REMOTE_IP: i32 = SCRATCH + 0x1040
 /** A text that the code needs in memory: "/" and the like. */
-export const SCRATCH_TEXT: i32 = 0x3050
+export const SCRATCH_TEXT: i32 = SCRATCH + 0x1050
 /** The request id, 36 characters. */
-export const SCRATCH_REQUEST_ID: i32 = 0x3060
+export const SCRATCH_REQUEST_ID: i32 = SCRATCH + 0x1060
 /** The authority's host in lower case, at most 255 bytes. */
-export const SCRATCH_HOST: i32 = 0x3100
+export const SCRATCH_HOST: i32 = SCRATCH + 0x1100
 /** Where an address is put together from text. */
-export const SCRATCH_ADDRESS: i32 = 0x3200
+export const SCRATCH_ADDRESS: i32 = SCRATCH + 0x1200
 /** The core's spare room ends here. */
-export const SCRATCH_AUTHORIZATION: i32 = 0x3400
-export const SCRATCH_TRACING: i32 = 0x3800
-export const SCRATCH_ACCESS_LOG: i32 = 0x3c00
-export const SCRATCH_END: i32 = 0x4000
+export const SCRATCH_AUTHORIZATION: i32 = SCRATCH + 0x1400
+export const SCRATCH_TRACING: i32 = SCRATCH + 0x1800
+export const SCRATCH_ACCESS_LOG: i32 = SCRATCH + 0x1c00
+export const SCRATCH_END: i32 = SCRATCH + 0x2000

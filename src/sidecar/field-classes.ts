@@ -1,0 +1,165 @@
+// Which fields mean what, as sets of FIELD_* ids: bit `id` of a u64.
+
+import {
+  FIELD_AGE,
+  FIELD_AUTHENTICATION_INFO,
+  FIELD_AUTHORIZATION,
+  FIELD_B3,
+  FIELD_CACHE_CONTROL,
+  FIELD_CONNECTION,
+  FIELD_CONTENT_ENCODING,
+  FIELD_CONTENT_LENGTH,
+  FIELD_CONTENT_RANGE,
+  FIELD_CONTENT_TYPE,
+  FIELD_COOKIE,
+  FIELD_DATE,
+  FIELD_EXPECT,
+  FIELD_EXPIRES,
+  FIELD_FORWARDED,
+  FIELD_HOST,
+  FIELD_HTTP2_SETTINGS,
+  FIELD_IF_MATCH,
+  FIELD_IF_MODIFIED_SINCE,
+  FIELD_IF_NONE_MATCH,
+  FIELD_IF_RANGE,
+  FIELD_IF_UNMODIFIED_SINCE,
+  FIELD_INTERNAL,
+  FIELD_KEEP_ALIVE,
+  FIELD_LOCATION,
+  FIELD_MAX_FORWARDS,
+  FIELD_PRAGMA,
+  FIELD_PROXY_AUTHENTICATE,
+  FIELD_PROXY_AUTHENTICATION_INFO,
+  FIELD_PROXY_AUTHORIZATION,
+  FIELD_PROXY_CONNECTION,
+  FIELD_RANGE,
+  FIELD_RETRY_AFTER,
+  FIELD_SET_COOKIE,
+  FIELD_TE,
+  FIELD_TRACEPARENT,
+  FIELD_TRACESTATE,
+  FIELD_TRAILER,
+  FIELD_TRANSFER_ENCODING,
+  FIELD_UPGRADE,
+  FIELD_VARY,
+  FIELD_WARNING,
+  FIELD_WWW_AUTHENTICATE,
+  FIELD_X_B3_FLAGS,
+  FIELD_X_B3_PARENTSPANID,
+  FIELD_X_B3_SAMPLED,
+  FIELD_X_B3_SPANID,
+  FIELD_X_B3_TRACEID,
+  FIELD_X_FORWARDED_CLIENT_CERT,
+  FIELD_X_FORWARDED_FOR,
+  FIELD_X_FORWARDED_HOST,
+  FIELD_X_FORWARDED_PORT,
+  FIELD_X_FORWARDED_PROTO,
+  FIELD_X_REQUEST_ID,
+} from './layout/fields.ts'
+
+const ONE: u64 = 1
+
+/** Fields between two neighbours on the way (RFC 9110 7.6.1), apart from those that are handled one by one. */
+export const HOP_BY_HOP: u64 =
+  (ONE << FIELD_CONNECTION) |
+  (ONE << FIELD_KEEP_ALIVE) |
+  (ONE << FIELD_PROXY_CONNECTION) |
+  (ONE << FIELD_TE) |
+  (ONE << FIELD_UPGRADE) |
+  (ONE << FIELD_HTTP2_SETTINGS) |
+  (ONE << FIELD_PROXY_AUTHENTICATE) |
+  (ONE << FIELD_PROXY_AUTHORIZATION) |
+  (ONE << FIELD_PROXY_AUTHENTICATION_INFO)
+
+export const FRAMING: u64 = (ONE << FIELD_CONTENT_LENGTH) | (ONE << FIELD_TRANSFER_ENCODING)
+
+export const TRACE: u64 =
+  (ONE << FIELD_TRACEPARENT) |
+  (ONE << FIELD_TRACESTATE) |
+  (ONE << FIELD_B3) |
+  (ONE << FIELD_X_B3_TRACEID) |
+  (ONE << FIELD_X_B3_SPANID) |
+  (ONE << FIELD_X_B3_PARENTSPANID) |
+  (ONE << FIELD_X_B3_SAMPLED) |
+  (ONE << FIELD_X_B3_FLAGS)
+
+/** Who asks, by what way it came, and what the mesh itself says. */
+export const MESH: u64 =
+  (ONE << FIELD_X_FORWARDED_FOR) |
+  (ONE << FIELD_X_FORWARDED_PROTO) |
+  (ONE << FIELD_X_FORWARDED_CLIENT_CERT) |
+  (ONE << FIELD_X_FORWARDED_HOST) |
+  (ONE << FIELD_X_FORWARDED_PORT) |
+  (ONE << FIELD_FORWARDED) |
+  (ONE << FIELD_X_REQUEST_ID) |
+  (ONE << FIELD_INTERNAL)
+
+export const CREDENTIALS: u64 =
+  (ONE << FIELD_AUTHORIZATION) |
+  (ONE << FIELD_COOKIE) |
+  (ONE << FIELD_SET_COOKIE) |
+  (ONE << FIELD_WWW_AUTHENTICATE) |
+  (ONE << FIELD_AUTHENTICATION_INFO)
+
+/** End-to-end fields that a Connection field must not take away: a neighbour could hide from a function who asks. */
+const NOT_AN_OPTION: u64 =
+  FRAMING |
+  TRACE |
+  MESH |
+  CREDENTIALS |
+  (ONE << FIELD_HOST) |
+  (ONE << FIELD_EXPECT) |
+  (ONE << FIELD_CONTENT_TYPE) |
+  (ONE << FIELD_CONTENT_ENCODING) |
+  (ONE << FIELD_CONTENT_RANGE) |
+  (ONE << FIELD_CACHE_CONTROL)
+
+const PROTECTED: u64 =
+  HOP_BY_HOP |
+  FRAMING |
+  TRACE |
+  MESH |
+  CREDENTIALS |
+  (ONE << FIELD_HOST) |
+  (ONE << FIELD_EXPECT) |
+  (ONE << FIELD_TRAILER)
+
+/** RFC 9110 6.5.1: framing, routing, request modifiers, authentication, response control and content fields. */
+export const NOT_IN_TRAILERS: u64 =
+  PROTECTED |
+  (ONE << FIELD_CACHE_CONTROL) |
+  (ONE << FIELD_PRAGMA) |
+  (ONE << FIELD_RANGE) |
+  (ONE << FIELD_MAX_FORWARDS) |
+  (ONE << FIELD_IF_MATCH) |
+  (ONE << FIELD_IF_NONE_MATCH) |
+  (ONE << FIELD_IF_MODIFIED_SINCE) |
+  (ONE << FIELD_IF_UNMODIFIED_SINCE) |
+  (ONE << FIELD_IF_RANGE) |
+  (ONE << FIELD_CONTENT_ENCODING) |
+  (ONE << FIELD_CONTENT_TYPE) |
+  (ONE << FIELD_CONTENT_RANGE) |
+  (ONE << FIELD_AGE) |
+  (ONE << FIELD_DATE) |
+  (ONE << FIELD_EXPIRES) |
+  (ONE << FIELD_LOCATION) |
+  (ONE << FIELD_RETRY_AFTER) |
+  (ONE << FIELD_VARY) |
+  (ONE << FIELD_WARNING)
+
+export function setOf(id: i32): u64 {
+  return ONE << id
+}
+
+export function isIn(set: u64, id: i32): bool {
+  return ((set >> id) & 1) != 0
+}
+
+/** Fields that the mesh or a server acts on, so that a name which only resembles theirs is not passed on. */
+export function isProtected(id: i32): bool {
+  return isIn(PROTECTED, id)
+}
+
+export function mayBeConnectionOption(id: i32): bool {
+  return !isIn(NOT_AN_OPTION, id)
+}
