@@ -1,7 +1,6 @@
 // The ACCESS_LOG section of a compiled policy: the log format as a small program. Offsets are from the section's first byte.
 //
 //   u32 the program for OUTBOUND (0: no line), u32 the program for INGRESS and INBOUND (0: no line),
-//   u32 offset, u32 length of the path that lines are written to
 //   a program: u32 number of ops, u32 id (not 0; differs between formats), then ops of LOG_OP_SIZE bytes:
 //     u8 code (LOG_*), u8 form (FORM_*), u8 1 where the next op is the alternative for an absent value, u8 spare,
 //     u32 the most bytes of the value that are written, u32 offset and u32 length of a text, u32 number
@@ -13,8 +12,7 @@
 
 export const LOG_CLIENT: i32 = 0
 export const LOG_SERVER: i32 = 4
-export const LOG_DESTINATION: i32 = 8
-export const LOG_HEADER_SIZE: i32 = 16
+export const LOG_HEADER_SIZE: i32 = 8
 
 export const PROGRAM_OPS: i32 = 0
 export const PROGRAM_ID: i32 = 4

@@ -1,0 +1,301 @@
+// The values that a log line can show, one function for each kind; false where the value is absent.
+
+import { SLASH } from './bytes.ts'
+import { fieldDropped } from './fields.ts'
+import { isIpv4, outIp } from './ip-address.ts'
+import {
+  ADDRESS_PORT,
+  ADDRESS_WITHOUT_PORT,
+  LOG_AUTHORITY,
+  LOG_CLUSTER,
+  LOG_CONSTANT,
+  LOG_DETAILS,
+  LOG_DIRECT_REMOTE,
+  LOG_FIELD,
+  LOG_FORWARDED_FOR,
+  LOG_FORWARDED_PROTO,
+  LOG_LOCAL,
+  LOG_LOCAL_URI,
+  LOG_METHOD,
+  LOG_PATH,
+  LOG_PATH_WITHOUT_QUERY,
+  LOG_PEER_URI,
+  LOG_PROTOCOL,
+  LOG_REMOTE,
+  LOG_REQUEST_ID,
+  LOG_RESPONSE_CODE,
+  LOG_SCHEME,
+  LOG_SPAN_ID,
+  LOG_TRACE_ID,
+  LOG_TRACEPARENT,
+  LOG_UPSTREAM_HOST,
+  OP_FORM,
+  OP_LIMIT,
+  OP_NUMBER,
+  OP_TEXT,
+  OP_TEXT_LEN,
+} from './layout/access-log.ts'
+import {
+  FIELD_INTERNAL,
+  FIELD_TRACEPARENT,
+  FIELD_X_FORWARDED_CLIENT_CERT,
+  FIELD_X_FORWARDED_FOR,
+  FIELD_X_FORWARDED_PROTO,
+} from './layout/fields.ts'
+import {
+  DIRECTION_INBOUND,
+  DIRECTION_INGRESS,
+  IN_FLAG_TLS,
+  IN_FLAGS,
+  IN_LOCAL_IP,
+  IN_LOCAL_PORT,
+  IN_LOCAL_STATUS,
+  IN_PEER_LEN,
+  IN_PEER_PTR,
+  IN_RESPONSE_FLAGS,
+  IN_SOURCE_IP,
+  IN_SOURCE_PORT,
+  IN_TARGET_LEN,
+  IN_TARGET_PORT,
+  IN_TARGET_PTR,
+  IN_UPSTREAM_LEN,
+  IN_UPSTREAM_PTR,
+  INPUT,
+  OUT_STATUS,
+  OUTPUT,
+} from './layout/record.ts'
+import { beginValue, endValue, outEscaped, outNumber, outOwn, outValue } from './log-value.ts'
+import {
+  authorityLen,
+  authorityPtr,
+  direction,
+  equalBytes,
+  fieldId,
+  fieldValueLen,
+  fieldValuePtr,
+  findField,
+  findFieldById,
+  httpMinor,
+  inU32,
+  methodLen,
+  methodPtr,
+  nextField,
+  outByte,
+  outDecimal,
+  outText,
+  pathLen,
+  pathPtr,
+  queryLen,
+  queryPtr,
+  remoteIpPtr,
+  requestIdPtr,
+} from './message.ts'
+import { REQUEST_ID_LEN } from './request-id.ts'
+import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
+import { writeTraceparentValue } from './traceparent.ts'
+
+/** Writes the value that the op asks for. */
+export function outLogValue(code: i32, op: i32, section: i32): bool {
+  const form: i32 = load<u8>(op + OP_FORM)
+  const limit = load<i32>(op + OP_LIMIT)
+  const text = section + load<i32>(op + OP_TEXT)
+  const textLen = load<i32>(op + OP_TEXT_LEN)
+  const number = load<i32>(op + OP_NUMBER)
+  switch (code) {
+    case LOG_FIELD:
+      return outField(form, limit, findField(text, textLen, number as u32))
+    case LOG_METHOD:
+      return outPresent(form, limit, methodPtr(), methodLen())
+    case LOG_PATH:
+      return outPath(form, limit)
+    case LOG_PATH_WITHOUT_QUERY:
+      return outPresent(form, limit, pathPtr(), pathLen())
+    case LOG_AUTHORITY:
+      return outPresent(form, limit, authorityPtr(), authorityLen())
+    case LOG_SCHEME:
+      return outScheme(form, limit)
+    case LOG_PROTOCOL:
+      return outProtocol(form, limit)
+    case LOG_REMOTE:
+      return outAddress(form, remoteIpPtr(), remotePort(), number)
+    case LOG_DIRECT_REMOTE:
+      return outAddress(form, INPUT + IN_SOURCE_IP, inU32(IN_SOURCE_PORT), number)
+    case LOG_LOCAL:
+      return outAddress(form, INPUT + IN_LOCAL_IP, inU32(IN_LOCAL_PORT), number)
+    case LOG_PEER_URI:
+      return outPeerUri(form, limit)
+    case LOG_LOCAL_URI:
+      return inU32(IN_PEER_LEN) != 0 && outPresent(form, limit, text, textLen)
+    case LOG_CLUSTER:
+      return outCluster(form, limit, text, textLen)
+    case LOG_TRACE_ID:
+      return tracing() && outPresent(form, limit, traceIdPtr(), 32)
+    case LOG_SPAN_ID:
+      return tracing() && outPresent(form, limit, spanIdPtr(), 16)
+    case LOG_REQUEST_ID:
+      return load<u8>(requestIdPtr()) != 0 && outPresent(form, limit, requestIdPtr(), REQUEST_ID_LEN)
+    case LOG_FORWARDED_FOR:
+      return outForwardedFor(form, limit)
+    case LOG_FORWARDED_PROTO:
+      return outForwardedProto(form, limit)
+    case LOG_TRACEPARENT:
+      return outTraceparent(form, limit)
+    case LOG_CONSTANT:
+      return outPresent(form, limit, text, textLen)
+    case LOG_RESPONSE_CODE:
+      return outStatus()
+    case LOG_DETAILS:
+      return outDetails(form, limit, section, text, number)
+    case LOG_UPSTREAM_HOST:
+      return outPresent(form, limit, inU32(IN_UPSTREAM_PTR), inU32(IN_UPSTREAM_LEN))
+  }
+  return false
+}
+
+/** A value of which no bytes are there is absent. */
+function outPresent(form: i32, limit: i32, ptr: i32, len: i32): bool {
+  if (len == 0) return false
+  outValue(form, limit, ptr, len)
+  return true
+}
+
+/** The first field of its name, as Envoy logs it. What only the mesh may set is not logged as somebody else sent it. */
+function outField(form: i32, limit: i32, field: i32): bool {
+  if (field < 0) return false
+  const id = fieldId(field)
+  if (fieldDropped(field) && (id == FIELD_INTERNAL || id == FIELD_X_FORWARDED_CLIENT_CERT)) return false
+  outValue(form, limit, fieldValuePtr(field), fieldValueLen(field))
+  return true
+}
+
+function outPath(form: i32, limit: i32): bool {
+  if (pathLen() == 0) return false
+  beginValue(form, limit)
+  outEscaped(form, pathPtr(), pathLen())
+  if (queryLen() > 0) {
+    outOwn('?')
+    outEscaped(form, queryPtr(), queryLen())
+  }
+  endValue(form)
+  return true
+}
+
+function outScheme(form: i32, limit: i32): bool {
+  beginValue(form, limit)
+  outOwn((inU32(IN_FLAGS) & IN_FLAG_TLS) != 0 ? 'https' : 'http')
+  endValue(form)
+  return true
+}
+
+function outProtocol(form: i32, limit: i32): bool {
+  beginValue(form, limit)
+  outOwn(httpMinor() == 0 ? 'HTTP/1.0' : 'HTTP/1.1')
+  endValue(form)
+  return true
+}
+
+/** The port is known of the peer only: what a proxy tells of the client has none, for which Envoy writes 0. */
+function remotePort(): u32 {
+  return equalBytes(remoteIpPtr(), 16, INPUT + IN_SOURCE_IP, 16) ? inU32(IN_SOURCE_PORT) : 0
+}
+
+function outAddress(form: i32, ip: i32, port: u32, part: i32): bool {
+  if (part == ADDRESS_PORT) {
+    outNumber(port)
+    return true
+  }
+  beginValue(form, 64)
+  const bracketed = part != ADDRESS_WITHOUT_PORT && !isIpv4(ip)
+  if (bracketed) outByte(0x5b)
+  outIp(ip)
+  if (bracketed) outByte(0x5d)
+  if (part != ADDRESS_WITHOUT_PORT) {
+    outByte(0x3a)
+    outDecimal(port)
+  }
+  endValue(form)
+  return true
+}
+
+function outPeerUri(form: i32, limit: i32): bool {
+  if (inU32(IN_PEER_LEN) == 0) return false
+  beginValue(form, limit)
+  outOwn('spiffe://')
+  outEscaped(form, inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
+  endValue(form)
+  return true
+}
+
+/** Istio's names: `inbound|PORT||`, or `outbound|PORT||NAME.NAMESPACE.svc.cluster.local`. */
+function outCluster(form: i32, limit: i32, suffix: i32, suffixLen: i32): bool {
+  const target = inU32(IN_TARGET_PTR)
+  const targetLen = inU32(IN_TARGET_LEN)
+  if (targetLen == 0) return false
+  beginValue(form, limit)
+  const inbound = direction() == DIRECTION_INBOUND
+  outText(inbound ? 'inbound|' : 'outbound|')
+  outDecimal(inU32(IN_TARGET_PORT))
+  outText('||')
+  if (!inbound) {
+    let slash: u32 = 0
+    while (slash < targetLen && load<u8>(target + slash) != SLASH) slash++
+    if (slash < targetLen) outEscaped(form, target + slash + 1, targetLen - slash - 1)
+    outOwn('.')
+    outEscaped(form, target, slash)
+    outEscaped(form, suffix, suffixLen)
+  }
+  endValue(form)
+  return true
+}
+
+/** As the field is forwarded: at the gateway with the peer's own address behind what came. */
+function outForwardedFor(form: i32, limit: i32): bool {
+  const atGateway = direction() == DIRECTION_INGRESS
+  let field = findFieldById(FIELD_X_FORWARDED_FOR)
+  if (field < 0 && !atGateway) return false
+  beginValue(form, limit)
+  let first = true
+  for (; field >= 0; field = nextField(field)) {
+    if (fieldValueLen(field) == 0) continue
+    if (!first) outOwn(', ')
+    outEscaped(form, fieldValuePtr(field), fieldValueLen(field))
+    first = false
+  }
+  if (atGateway) {
+    if (!first) outOwn(', ')
+    outIp(INPUT + IN_SOURCE_IP)
+  }
+  endValue(form)
+  return true
+}
+
+function outForwardedProto(form: i32, limit: i32): bool {
+  if (direction() == DIRECTION_INGRESS) return outScheme(form, limit)
+  return outField(form, limit, findFieldById(FIELD_X_FORWARDED_PROTO))
+}
+
+function outTraceparent(form: i32, limit: i32): bool {
+  if (!writesTraceparent()) return outField(form, limit, findFieldById(FIELD_TRACEPARENT))
+  beginValue(form, limit)
+  writeTraceparentValue(traceFlags())
+  endValue(form)
+  return true
+}
+
+function outStatus(): bool {
+  const local = inU32(IN_LOCAL_STATUS)
+  outNumber(local != 0 ? local : load<u32>(OUTPUT + OUT_STATUS))
+  return true
+}
+
+function outDetails(form: i32, limit: i32, section: i32, table: i32, entries: i32): bool {
+  const entrySize = 12
+  let chosen = table
+  if (inU32(IN_LOCAL_STATUS) != 0) {
+    const flags = inU32(IN_RESPONSE_FLAGS)
+    const last = table + (entries - 1) * entrySize
+    chosen = table + entrySize
+    while (chosen < last && (load<u32>(chosen) & flags) == 0) chosen += entrySize
+  }
+  return outPresent(form, limit, section + load<i32>(chosen + 4), load<i32>(chosen + 8))
+}
