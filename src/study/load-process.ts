@@ -43,16 +43,17 @@ function generate(load: Load): void {
   let done = 0
   let failed = 0
   let late = 0
-  let stopped = false
+  let state: 'sending' | 'stopped' | 'ended' = 'sending'
   let wake: NodeJS.Timeout | undefined
   const reporting = setInterval(report, REPORT_MS)
 
   process.on('message', (message: Stop) => {
-    if (message.kind !== 'stop' || stopped) return
-    stopped = true
+    if (message.kind !== 'stop' || state !== 'sending') return
+    state = 'stopped'
     clearTimeout(wake)
+    if (underWay.size === 0) return end()
+    // The last one of them ends the load.
     for (const exchange of underWay.values()) fail(exchange, 'aborted', 'the replay was stopped')
-    if (underWay.size === 0) end()
   })
   sendDue()
 
@@ -123,7 +124,7 @@ function generate(load: Load): void {
       executedUs: answer?.executedUs ?? 0,
       pid: answer?.pid ?? 0,
     })
-    if (underWay.size === 0 && (next === total || stopped)) end()
+    if (underWay.size === 0 && (next === total || state === 'stopped')) end()
   }
 
   function report(): void {
@@ -132,6 +133,7 @@ function generate(load: Load): void {
   }
 
   function end(): void {
+    state = 'ended'
     clearInterval(reporting)
     agent.destroy()
     report()

@@ -83,9 +83,10 @@ async function replay(
   )
   const mesh = await startMesh(manifests, { mesh: options.mesh })
   try {
+    const load = loadOf(plan, options, mesh)
     const progress = showProgress(plan.fireUs.length, screen)
     const usage = await sampleUsage(mesh)
-    const result = await runLoad(loadOf(plan, options, mesh), progress.update, signal)
+    const result = await runLoad(load, progress.update, signal)
     progress.end()
     const { samples, warning } = await usage.end()
     if (warning !== undefined) warnings.push(warning)

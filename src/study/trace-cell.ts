@@ -78,7 +78,7 @@ export function wholeNumber(
   return 0
 }
 
-/** A measured figure. */
+/** A measured figure; NaN, which no comparison holds of, where the cell is not one. */
 export function decimal(file: string, row: CsvRow, field: string, cell: string, problems: Problem[]): number {
   const value = /^\d+(\.\d+)?([eE][+-]?\d{1,3})?$/.test(cell) ? Number(cell) : Number.NaN
   if (value <= Number.MAX_SAFE_INTEGER) return value
@@ -89,5 +89,5 @@ export function decimal(file: string, row: CsvRow, field: string, cell: string, 
     field,
     message: `expected a number, 0 or more, got ${JSON.stringify(cell.slice(0, 40))}`,
   })
-  return 0
+  return Number.NaN
 }
