@@ -1,12 +1,32 @@
 // Zipkin's B3 propagation: the single field `b3` and the fields `x-b3-*`.
 
 import {
-  FIELD_B3, FIELD_X_B3_FLAGS, FIELD_X_B3_PARENTSPANID, FIELD_X_B3_SAMPLED, FIELD_X_B3_SPANID, FIELD_X_B3_TRACEID,
+  FIELD_B3,
+  FIELD_X_B3_FLAGS,
+  FIELD_X_B3_PARENTSPANID,
+  FIELD_X_B3_SAMPLED,
+  FIELD_X_B3_SPANID,
+  FIELD_X_B3_TRACEID,
 } from './layout/fields.ts'
 import {
-  fieldValueLen, fieldValuePtr, findFieldById, isText, nextField, outByte, outBytes, outText,
+  fieldValueLen,
+  fieldValuePtr,
+  findFieldById,
+  isText,
+  nextField,
+  outByte,
+  outBytes,
+  outText,
 } from './message.ts'
-import { continueTrace, hasParent, parentSpanIdPtr, SPAN_ID_LEN, spanIdPtr, TRACE_ID_LEN, traceIdPtr } from './trace-ids.ts'
+import {
+  continueTrace,
+  hasParent,
+  parentSpanIdPtr,
+  SPAN_ID_LEN,
+  spanIdPtr,
+  TRACE_ID_LEN,
+  traceIdPtr,
+} from './trace-ids.ts'
 import { isId } from './traceparent.ts'
 
 // What a request's B3 fields say, as bits.
@@ -56,7 +76,13 @@ export function writeB3Multiple(said: i32, sampled: bool): void {
     outBytes(parentSpanIdPtr(), SPAN_ID_LEN)
   }
   // Debug implies sampled, and then nothing else is said of sampling.
-  outText((said & B3_DEBUG) != 0 ? '\r\nx-b3-flags: 1\r\n' : sampled ? '\r\nx-b3-sampled: 1\r\n' : '\r\nx-b3-sampled: 0\r\n')
+  outText(
+    (said & B3_DEBUG) != 0
+      ? '\r\nx-b3-flags: 1\r\n'
+      : sampled
+        ? '\r\nx-b3-sampled: 1\r\n'
+        : '\r\nx-b3-sampled: 0\r\n',
+  )
 }
 
 function writeTraceId(said: i32): void {
@@ -77,7 +103,8 @@ function readSingle(ptr: i32, len: i32): i32 {
     if (len != spanEnd + 2 && len != spanEnd + 3 + SPAN_ID_LEN) return 0
     const state = samplingState(load<u8>(ptr + spanEnd + 1))
     if (load<u8>(ptr + spanEnd) != DASH || state == 0) return 0
-    if (len > spanEnd + 2 && (load<u8>(ptr + spanEnd + 2) != DASH || !isId(ptr + spanEnd + 3, SPAN_ID_LEN))) return 0
+    if (len > spanEnd + 2 && (load<u8>(ptr + spanEnd + 2) != DASH || !isId(ptr + spanEnd + 3, SPAN_ID_LEN)))
+      return 0
     said |= state
   }
   continueTrace(ptr, traceLen, ptr + spanAt)
@@ -100,7 +127,8 @@ function readMultiple(): i32 {
 
 function multipleSampling(): i32 {
   const flags = onlyField(FIELD_X_B3_FLAGS)
-  if (flags >= 0 && fieldValueLen(flags) == 1 && load<u8>(fieldValuePtr(flags)) == 0x31) return B3_SAMPLED | B3_DEBUG
+  if (flags >= 0 && fieldValueLen(flags) == 1 && load<u8>(fieldValuePtr(flags)) == 0x31)
+    return B3_SAMPLED | B3_DEBUG
   const sampled = onlyField(FIELD_X_B3_SAMPLED)
   if (sampled < 0) return 0
   const ptr = fieldValuePtr(sampled)

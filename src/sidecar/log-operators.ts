@@ -1,7 +1,7 @@
 // The values that a log line can show, one function for each kind; false where the value is absent.
 
-import { SLASH } from './bytes.ts'
-import { fieldDropped } from './fields.ts'
+import { COLON, LF, SLASH } from './bytes.ts'
+import { cameByTls } from './forwarded.ts'
 import { isIpv4, outIp } from './ip-address.ts'
 import {
   ADDRESS_PORT,
@@ -42,6 +42,8 @@ import {
   FIELD_X_FORWARDED_FOR,
   FIELD_X_FORWARDED_PROTO,
 } from './layout/fields.ts'
+import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
+import { SECTION_HTTP } from './layout/policy.ts'
 import {
   DIRECTION_INBOUND,
   DIRECTION_INGRESS,
@@ -90,6 +92,7 @@ import {
   remoteIpPtr,
   requestIdPtr,
 } from './message.ts'
+import { sectionLen, sectionPtr } from './policy.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
 import { writeTraceparentValue } from './traceparent.ts'
@@ -103,6 +106,7 @@ export function outLogValue(code: i32, op: i32, section: i32): bool {
   const number = load<i32>(op + OP_NUMBER)
   switch (code) {
     case LOG_FIELD:
+      if (inU32(IN_LOCAL_STATUS) != 0) return outReplyField(form, limit, text, textLen)
       return outField(form, limit, findField(text, textLen, number as u32))
     case LOG_METHOD:
       return outPresent(form, limit, methodPtr(), methodLen())
@@ -113,7 +117,7 @@ export function outLogValue(code: i32, op: i32, section: i32): bool {
     case LOG_AUTHORITY:
       return outPresent(form, limit, authorityPtr(), authorityLen())
     case LOG_SCHEME:
-      return outScheme(form, limit)
+      return outHttps(form, limit, (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0)
     case LOG_PROTOCOL:
       return outProtocol(form, limit)
     case LOG_REMOTE:
@@ -163,16 +167,37 @@ function outPresent(form: i32, limit: i32, ptr: i32, len: i32): bool {
 function outField(form: i32, limit: i32, field: i32): bool {
   if (field < 0) return false
   const id = fieldId(field)
-  if (fieldDropped(field) && (id == FIELD_INTERNAL || id == FIELD_X_FORWARDED_CLIENT_CERT)) return false
+  if (id == FIELD_INTERNAL || id == FIELD_X_FORWARDED_CLIENT_CERT) return false
   outValue(form, limit, fieldValuePtr(field), fieldValueLen(field))
   return true
+}
+
+/** A field of the mesh's own reply, which has no field table: it is read from the lines that were written. */
+function outReplyField(form: i32, limit: i32, name: i32, nameLen: i32): bool {
+  const start = load<i32>(OUTPUT + OUT_SEND_PTR)
+  const end = start + load<i32>(OUTPUT + OUT_HEAD_LEN)
+  let line = start
+  while (line < end) {
+    let next = line
+    while (next < end && load<u8>(next) != LF) next++
+    if (
+      next - line > nameLen + 2 &&
+      load<u8>(line + nameLen) == COLON &&
+      equalIgnoreCase(line, nameLen, name, nameLen)
+    ) {
+      outValue(form, limit, line + nameLen + 2, next - 1 - (line + nameLen + 2))
+      return true
+    }
+    line = next + 1
+  }
+  return false
 }
 
 function outPath(form: i32, limit: i32): bool {
   if (pathLen() == 0) return false
   beginValue(form, limit)
   outEscaped(form, pathPtr(), pathLen())
-  if (queryLen() > 0) {
+  if (queryPtr() != 0) {
     outOwn('?')
     outEscaped(form, queryPtr(), queryLen())
   }
@@ -180,9 +205,9 @@ function outPath(form: i32, limit: i32): bool {
   return true
 }
 
-function outScheme(form: i32, limit: i32): bool {
+function outHttps(form: i32, limit: i32, isHttps: bool): bool {
   beginValue(form, limit)
-  outOwn((inU32(IN_FLAGS) & IN_FLAG_TLS) != 0 ? 'https' : 'http')
+  outOwn(isHttps ? 'https' : 'http')
   endValue(form)
   return true
 }
@@ -270,7 +295,14 @@ function outForwardedFor(form: i32, limit: i32): bool {
 }
 
 function outForwardedProto(form: i32, limit: i32): bool {
-  if (direction() == DIRECTION_INGRESS) return outScheme(form, limit)
+  if (direction() == DIRECTION_INGRESS) {
+    const http = sectionPtr(SECTION_HTTP)
+    return outHttps(
+      form,
+      limit,
+      sectionLen(SECTION_HTTP) >= HTTP_SIZE && cameByTls(load<i32>(http + HTTP_TRUSTED_PROXIES)),
+    )
+  }
   return outField(form, limit, findFieldById(FIELD_X_FORWARDED_PROTO))
 }
 

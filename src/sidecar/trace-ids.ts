@@ -1,8 +1,8 @@
 // The ids of this request's span, in hexadecimal, in scratch memory: trace id, span id, parent's span id.
 
+import { isZeroHex, writeHex, writeZeroHex } from './hex.ts'
 import { IN_RANDOM, INPUT } from './layout/record.ts'
 import { SCRATCH_TRACING } from './layout/scratch.ts'
-import { isZeroHex, writeHex, writeZeroHex } from './hex.ts'
 
 export const TRACE_ID_LEN: i32 = 32
 export const SPAN_ID_LEN: i32 = 16

@@ -1,15 +1,28 @@
 // Trace context: which trace the request belongs to, the span of this sidecar in it, and what the next one is told.
 
+import { B3_CONTINUED, B3_NOT_SAMPLED, B3_SAMPLED, readB3, writeB3Multiple, writeB3Single } from './b3.ts'
+import { fieldLineEnd } from './fields.ts'
 import {
-  FIELD_B3, FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_X_B3_FLAGS, FIELD_X_B3_TRACEID,
+  FIELD_B3,
+  FIELD_TRACEPARENT,
+  FIELD_TRACESTATE,
+  FIELD_X_B3_FLAGS,
+  FIELD_X_B3_TRACEID,
 } from './layout/fields.ts'
 import { DIRECTION_OUTBOUND, OUT_TRACE_PTR } from './layout/record.ts'
 import {
-  PROPAGATE_B3, PROPAGATE_B3_SINGLE, PROPAGATE_W3C, REPORT_CLIENT, REPORT_SERVER, SAMPLING_SCALE,
-  TRACING_CLIENT_SAMPLING, TRACING_PROPAGATION, TRACING_REPORT, TRACING_SERVER_SAMPLING, TRACING_SIZE,
+  PROPAGATE_B3,
+  PROPAGATE_B3_SINGLE,
+  PROPAGATE_W3C,
+  REPORT_CLIENT,
+  REPORT_SERVER,
+  SAMPLING_SCALE,
+  TRACING_CLIENT_SAMPLING,
+  TRACING_PROPAGATION,
+  TRACING_REPORT,
+  TRACING_SERVER_SAMPLING,
+  TRACING_SIZE,
 } from './layout/tracing.ts'
-import { B3_CONTINUED, B3_NOT_SAMPLED, B3_SAMPLED, readB3, writeB3Multiple, writeB3Single } from './b3.ts'
-import { fieldLineEnd } from './fields.ts'
 import { direction, fieldNamePtr, findFieldById, nextField, outBytes, outU32 } from './message.ts'
 import { beginSpan, beginTrace, parentSpanIdPtr, samplingDraw, spanIdPtr, traceIdPtr } from './trace-ids.ts'
 import { FLAG_RANDOM, FLAG_SAMPLED, readTraceparent, writeTraceparent } from './traceparent.ts'
@@ -36,6 +49,7 @@ export function prepareTrace(section: i32, len: i32): void {
   clearTracestate()
   if (len < TRACING_SIZE) return
   propagation = load<i32>(section + TRACING_PROPAGATION)
+  if (propagation == 0) return
   const client = direction() == DIRECTION_OUTBOUND
   const sampling = load<u32>(section + (client ? TRACING_CLIENT_SAMPLING : TRACING_SERVER_SAMPLING))
   findTrace(sampling)

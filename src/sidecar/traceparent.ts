@@ -1,9 +1,17 @@
 // The `traceparent` field of W3C Trace Context Level 2, section 3.2.
 
-import { FIELD_TRACEPARENT } from './layout/fields.ts'
-import { fieldValueLen, fieldValuePtr, findFieldById, nextField, outBytes, outReserve, outPosition } from './message.ts'
 import { hexByte, isLowerHex, isZeroHex } from './hex.ts'
-import { continueTrace, spanIdPtr, traceIdPtr, TRACE_ID_LEN, SPAN_ID_LEN } from './trace-ids.ts'
+import { FIELD_TRACEPARENT } from './layout/fields.ts'
+import {
+  fieldValueLen,
+  fieldValuePtr,
+  findFieldById,
+  nextField,
+  outBytes,
+  outPosition,
+  outReserve,
+} from './message.ts'
+import { continueTrace, SPAN_ID_LEN, spanIdPtr, TRACE_ID_LEN, traceIdPtr } from './trace-ids.ts'
 
 export const FLAG_SAMPLED: i32 = 1
 /** Level 2: the trace id's last seven bytes are random. */

@@ -1,9 +1,15 @@
 // The `tracestate` field of W3C Trace Context, section 3.3: a list of members `key=value`, kept or dropped as a whole.
 
-import { FIELD_TRACESTATE } from './layout/fields.ts'
 import { equalBytes, hashBytes } from './bytes.ts'
+import { FIELD_TRACESTATE } from './layout/fields.ts'
 import {
-  fieldValueLen, fieldValuePtr, findFieldById, nextField, outByte, outBytes, outText,
+  fieldValueLen,
+  fieldValuePtr,
+  findFieldById,
+  nextField,
+  outByte,
+  outBytes,
+  outText,
 } from './message.ts'
 import { TRACE_MEMBERS } from './trace-ids.ts'
 
@@ -81,7 +87,8 @@ function addMember(ptr: i32, len: i32): bool {
   const hash = hashBytes(ptr, keyLen)
   for (let i = 0; i < count; i++) {
     const other = member(i)
-    if (load<u32>(other, 12) == hash && equalBytes(load<i32>(other), load<i32>(other, 8), ptr, keyLen)) return false
+    if (load<u32>(other, 12) == hash && equalBytes(load<i32>(other), load<i32>(other, 8), ptr, keyLen))
+      return false
   }
   const at = member(count++)
   store<i32>(at, ptr)
@@ -115,8 +122,10 @@ function isKey(ptr: i32, len: i32): bool {
   while (at < len && load<u8>(ptr + at) != AT) at++
   if (at == len) return len <= MAX_KEY && isKeyPart(ptr, len, false)
   return (
-    at <= MAX_TENANT && isKeyPart(ptr, at, true) &&
-    len - at - 1 <= MAX_SYSTEM && isKeyPart(ptr + at + 1, len - at - 1, false)
+    at <= MAX_TENANT &&
+    isKeyPart(ptr, at, true) &&
+    len - at - 1 <= MAX_SYSTEM &&
+    isKeyPart(ptr + at + 1, len - at - 1, false)
   )
 }
 
@@ -126,7 +135,15 @@ function isKeyPart(ptr: i32, len: i32, digitFirst: bool): bool {
   if (!isLowerLetter(first) && !(digitFirst && isDigit(first))) return false
   for (let i = 1; i < len; i++) {
     const byte: i32 = load<u8>(ptr + i)
-    if (!isLowerLetter(byte) && !isDigit(byte) && byte != 0x5f && byte != 0x2d && byte != 0x2a && byte != 0x2f) return false
+    if (
+      !isLowerLetter(byte) &&
+      !isDigit(byte) &&
+      byte != 0x5f &&
+      byte != 0x2d &&
+      byte != 0x2a &&
+      byte != 0x2f
+    )
+      return false
   }
   return true
 }
