@@ -52,8 +52,7 @@ export function outForwardedFields(trustedProxies: i32, identity: i32, identityL
   if (way == DIRECTION_INGRESS) {
     outForwardedFor()
     outText('\r\nx-forwarded-proto: ')
-    const https = trustedProxies > 0 ? trustedProto() : (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0
-    outText(https ? 'https' : 'http')
+    outText(cameByTls(trustedProxies) ? 'https' : 'http')
     outText('\r\n')
   } else if (way == DIRECTION_INBOUND && inU32(IN_PEER_LEN) != 0 && identityLen >= IDENTITY_HEADER) {
     outText('x-forwarded-client-cert: By=spiffe://')
@@ -68,6 +67,11 @@ export function outForwardedFields(trustedProxies: i32, identity: i32, identityL
   outText('x-request-id: ')
   outBytes(requestIdPtr(), REQUEST_ID_LEN)
   outText('\r\n')
+}
+
+/** Whether the client spoke TLS, as X-Forwarded-Proto tells it. */
+export function cameByTls(trustedProxies: i32): bool {
+  return trustedProxies > 0 ? trustedProto() : (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0
 }
 
 // What came, then the peer's own address.

@@ -63,6 +63,8 @@ import {
   IN_UPSTREAM_LEN,
   IN_UPSTREAM_PTR,
   INPUT,
+  OUT_HEAD_LEN,
+  OUT_SEND_PTR,
   OUT_STATUS,
   OUTPUT,
 } from './layout/record.ts'
@@ -72,6 +74,7 @@ import {
   authorityPtr,
   direction,
   equalBytes,
+  equalIgnoreCase,
   fieldId,
   fieldValueLen,
   fieldValuePtr,
