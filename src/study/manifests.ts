@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { type Checked, refused } from './problem.ts'
@@ -19,13 +19,14 @@ export function functionKey(one: TraceFunction): string {
 
 /**
  * Writes a folder that `mayfly up` can run too: a Knative Service for each function, the policies that allow it to be
- * invoked from outside and no more, and the module that they all run. A folder that holds anything else is refused,
- * since that would be run as well.
+ * invoked from outside and no more, and the module that they all run. The mesh's access log goes to `accessLog`. A folder
+ * that holds anything else is refused, since that would be run as well.
  */
 export async function writeManifests(
   folder: string,
   functions: readonly TraceFunction[],
   concurrency: number,
+  accessLog: string,
 ): Promise<Checked<undefined>> {
   await mkdir(folder, { recursive: true })
   const foreign = (await readdir(folder)).find((name) => !FILES.includes(name))
@@ -41,7 +42,10 @@ export async function writeManifests(
     join(folder, 'functions.yaml'),
     documents(functions.map((one) => service(one, concurrency))),
   )
-  await writeFile(join(folder, 'policies.yaml'), documents([telemetry(), ...functions.map(invocable)]))
+  await writeFile(
+    join(folder, 'policies.yaml'),
+    documents([meshConfig(resolve(accessLog)), telemetry(), ...functions.map(invocable)]),
+  )
   return { ok: true, value: undefined }
 }
 
@@ -84,7 +88,7 @@ function invocable(one: TraceFunction) {
   }
 }
 
-/** Every request is logged and traced, so that the mesh does all of its work. */
+/** Every request is traced and logged, so that the mesh does all of its work. */
 function telemetry() {
   return {
     apiVersion: 'telemetry.istio.io/v1',
@@ -93,6 +97,20 @@ function telemetry() {
     spec: {
       accessLogging: [{ providers: [{ name: 'envoy' }] }],
       tracing: [{ randomSamplingPercentage: 100 }],
+    },
+  }
+}
+
+/** Requests wait for an instance as long as a whole one may take: a replay is to show queues, not to cut them short. */
+function meshConfig(accessLog: string) {
+  return {
+    apiVersion: 'mayfly.dev/v1',
+    kind: 'MeshConfig',
+    metadata: { name: 'replay' },
+    spec: {
+      accessLogFile: accessLog,
+      accessLogEncoding: 'JSON',
+      limits: { maxQueuedRequests: 100_000, queueTimeoutMs: TIMEOUT_SECONDS * 1000 },
     },
   }
 }

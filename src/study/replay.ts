@@ -75,7 +75,12 @@ async function replay(
 
   const manifests = resolve(options.out, 'manifests')
   await mkdir(options.out, { recursive: true })
-  const written = await writeManifests(manifests, plan.functions, options.concurrency)
+  const written = await writeManifests(
+    manifests,
+    plan.functions,
+    options.concurrency,
+    join(options.out, 'access.log'),
+  )
   if (!written.ok) return { kind: 'refused', problems: written.problems, exitCode: 2 }
 
   screen.write(
