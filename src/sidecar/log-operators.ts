@@ -1,11 +1,7 @@
 // The values that a log line can show, one function for each kind; false where the value is absent.
 
-import { COLON, LF, SLASH } from './bytes.ts'
-import { cameByTls } from './forwarded.ts'
-import { isIpv4, outIp } from './ip-address.ts'
+import { COLON, LF } from './bytes.ts'
 import {
-  ADDRESS_PORT,
-  ADDRESS_WITHOUT_PORT,
   LOG_AUTHORITY,
   LOG_CLUSTER,
   LOG_CONSTANT,
@@ -35,31 +31,17 @@ import {
   OP_TEXT,
   OP_TEXT_LEN,
 } from './layout/access-log.ts'
+import { FIELD_INTERNAL, FIELD_TRACEPARENT, FIELD_X_FORWARDED_CLIENT_CERT } from './layout/fields.ts'
 import {
-  FIELD_INTERNAL,
-  FIELD_TRACEPARENT,
-  FIELD_X_FORWARDED_CLIENT_CERT,
-  FIELD_X_FORWARDED_FOR,
-  FIELD_X_FORWARDED_PROTO,
-} from './layout/fields.ts'
-import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
-import { SECTION_HTTP } from './layout/policy.ts'
-import {
-  DIRECTION_INBOUND,
-  DIRECTION_INGRESS,
   IN_FLAG_TLS,
   IN_FLAGS,
   IN_LOCAL_IP,
   IN_LOCAL_PORT,
   IN_LOCAL_STATUS,
   IN_PEER_LEN,
-  IN_PEER_PTR,
   IN_RESPONSE_FLAGS,
   IN_SOURCE_IP,
   IN_SOURCE_PORT,
-  IN_TARGET_LEN,
-  IN_TARGET_PORT,
-  IN_TARGET_PTR,
   IN_UPSTREAM_LEN,
   IN_UPSTREAM_PTR,
   INPUT,
@@ -68,12 +50,19 @@ import {
   OUT_STATUS,
   OUTPUT,
 } from './layout/record.ts'
+import {
+  outAddress,
+  outCluster,
+  outForwardedFor,
+  outForwardedProto,
+  outPeerUri,
+  outScheme,
+  remotePort,
+} from './log-address.ts'
 import { beginValue, endValue, outEscaped, outNumber, outOwn, outValue } from './log-value.ts'
 import {
   authorityLen,
   authorityPtr,
-  direction,
-  equalBytes,
   equalIgnoreCase,
   fieldId,
   fieldValueLen,
@@ -84,10 +73,6 @@ import {
   inU32,
   methodLen,
   methodPtr,
-  nextField,
-  outByte,
-  outDecimal,
-  outText,
   pathLen,
   pathPtr,
   queryLen,
@@ -95,7 +80,6 @@ import {
   remoteIpPtr,
   requestIdPtr,
 } from './message.ts'
-import { sectionLen, sectionPtr } from './policy.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
 import { writeTraceparentValue } from './traceparent.ts'
@@ -120,7 +104,7 @@ export function outLogValue(code: i32, op: i32, section: i32): bool {
     case LOG_AUTHORITY:
       return outPresent(form, limit, authorityPtr(), authorityLen())
     case LOG_SCHEME:
-      return outHttps(form, limit, (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0)
+      return outScheme(form, limit, (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0)
     case LOG_PROTOCOL:
       return outProtocol(form, limit)
     case LOG_REMOTE:
@@ -208,105 +192,11 @@ function outPath(form: i32, limit: i32): bool {
   return true
 }
 
-function outHttps(form: i32, limit: i32, isHttps: bool): bool {
-  beginValue(form, limit)
-  outOwn(isHttps ? 'https' : 'http')
-  endValue(form)
-  return true
-}
-
 function outProtocol(form: i32, limit: i32): bool {
   beginValue(form, limit)
   outOwn(httpMinor() == 0 ? 'HTTP/1.0' : 'HTTP/1.1')
   endValue(form)
   return true
-}
-
-/** The port is known of the peer only: what a proxy tells of the client has none, for which Envoy writes 0. */
-function remotePort(): u32 {
-  return equalBytes(remoteIpPtr(), 16, INPUT + IN_SOURCE_IP, 16) ? inU32(IN_SOURCE_PORT) : 0
-}
-
-function outAddress(form: i32, ip: i32, port: u32, part: i32): bool {
-  if (part == ADDRESS_PORT) {
-    outNumber(port)
-    return true
-  }
-  beginValue(form, 64)
-  const bracketed = part != ADDRESS_WITHOUT_PORT && !isIpv4(ip)
-  if (bracketed) outByte(0x5b)
-  outIp(ip)
-  if (bracketed) outByte(0x5d)
-  if (part != ADDRESS_WITHOUT_PORT) {
-    outByte(0x3a)
-    outDecimal(port)
-  }
-  endValue(form)
-  return true
-}
-
-function outPeerUri(form: i32, limit: i32): bool {
-  if (inU32(IN_PEER_LEN) == 0) return false
-  beginValue(form, limit)
-  outOwn('spiffe://')
-  outEscaped(form, inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
-  endValue(form)
-  return true
-}
-
-/** Istio's names: `inbound|PORT||`, or `outbound|PORT||NAME.NAMESPACE.svc.cluster.local`. */
-function outCluster(form: i32, limit: i32, suffix: i32, suffixLen: i32): bool {
-  const target = inU32(IN_TARGET_PTR)
-  const targetLen = inU32(IN_TARGET_LEN)
-  if (targetLen == 0) return false
-  beginValue(form, limit)
-  const inbound = direction() == DIRECTION_INBOUND
-  outText(inbound ? 'inbound|' : 'outbound|')
-  outDecimal(inU32(IN_TARGET_PORT))
-  outText('||')
-  if (!inbound) {
-    let slash: u32 = 0
-    while (slash < targetLen && load<u8>(target + slash) != SLASH) slash++
-    if (slash < targetLen) outEscaped(form, target + slash + 1, targetLen - slash - 1)
-    outOwn('.')
-    outEscaped(form, target, slash)
-    outEscaped(form, suffix, suffixLen)
-  }
-  endValue(form)
-  return true
-}
-
-/** As the field is forwarded: at the gateway with the peer's own address behind what came. */
-function outForwardedFor(form: i32, limit: i32): bool {
-  const atGateway = direction() == DIRECTION_INGRESS
-  let field = findFieldById(FIELD_X_FORWARDED_FOR)
-  if (field < 0 && !atGateway) return false
-  beginValue(form, limit)
-  let first = true
-  for (; field >= 0; field = nextField(field)) {
-    if (fieldValueLen(field) == 0) continue
-    if (!first) outOwn(', ')
-    outEscaped(form, fieldValuePtr(field), fieldValueLen(field))
-    first = false
-  }
-  if (atGateway) {
-    if (!first) outOwn(', ')
-    outIp(INPUT + IN_SOURCE_IP)
-  }
-  endValue(form)
-  return true
-}
-
-function outForwardedProto(form: i32, limit: i32): bool {
-  if (direction() == DIRECTION_INGRESS) {
-    const http = sectionPtr(SECTION_HTTP)
-    return outHttps(
-      form,
-      limit,
-      sectionLen(SECTION_HTTP) >= HTTP_SIZE && cameByTls(load<i32>(http + HTTP_TRUSTED_PROXIES)),
-    )
-  }
-  return outField(form, limit, findFieldById(FIELD_X_FORWARDED_PROTO))
 }
 
 function outTraceparent(form: i32, limit: i32): bool {
