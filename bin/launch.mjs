@@ -3,23 +3,40 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const oldestNode = 26
 
 /** Installs what is missing, then runs `script` with `args`; the process ends with the script's own status. */
-export function launch(script, args) {
+export async function launch(script, args) {
   installDependencies()
   const node = findNode()
   buildSidecar(node)
-  const child = spawn(node, [join(root, script), ...args], { stdio: 'inherit' })
+  if (node === process.execPath) {
+    process.argv = [node, join(root, script), ...args]
+    await import(pathToFileURL(join(root, script)).href)
+    return
+  }
+  // The channel tells the child that this process is gone, however it went, so that nothing outlives it.
+  const child = spawn(node, [join(root, script), ...args], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  })
   // The child decides what a signal means (drain, for instance), so the launcher only passes it on and waits.
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  process.on('SIGINT', () => {})
+  // A terminal sends Ctrl-C to both; one that was sent to this process alone is passed on.
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
   child.on('error', (error) => fail(`cannot run ${node}: ${error.message}`))
-  child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)))
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)))
+  if (process.env.npm_command === 'exec') watchParent()
+}
+
+/** npx stays between the user and this process; where it is killed outright, this process has no one to work for. */
+function watchParent() {
+  const parent = process.ppid
+  setInterval(() => process.ppid === parent || process.exit(1), 500).unref()
 }
 
 function installDependencies() {

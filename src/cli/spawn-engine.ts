@@ -2,25 +2,30 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { SpawnEngine } from '../control/engine-fleet.ts'
 
+/** `bare`: the study's baseline, an engine without sidecars. */
+export type EngineKind = 'mesh' | 'bare'
+
 const ENTRY = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
 
-/** Starts an engine as a child process; it ends when this process does. */
-export const spawnEngine: SpawnEngine = (name, events) => {
-  const child = fork(ENTRY, [name], { serialization: 'advanced', execArgv: ['--no-warnings'] })
-  child.on('message', (message) => events.message(message as Parameters<typeof events.message>[0]))
-  let ended = false
-  const end = (how: string) => {
-    if (ended) return
-    ended = true
-    events.exit(how)
-  }
-  child.on('error', (error) => end(error.message))
-  child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`))
-  return {
-    pid: child.pid,
-    send: (message) => {
-      if (child.connected) child.send(message)
-    },
-    kill: () => child.kill('SIGKILL'),
+/** Starts engines as child processes; they end when this process does. */
+export function spawnEngine(kind: EngineKind): SpawnEngine {
+  return (name, events) => {
+    const child = fork(ENTRY, [name, kind], { serialization: 'advanced', execArgv: ['--no-warnings'] })
+    let ended = false
+    const end = (how: string) => {
+      if (ended) return
+      ended = true
+      events.exit(how)
+    }
+    child.on('message', (message) => events.message(message as Parameters<typeof events.message>[0]))
+    child.on('error', (error) => end(error.message))
+    child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`))
+    return {
+      pid: child.pid,
+      send: (message) => {
+        if (child.connected) child.send(message)
+      },
+      kill: () => child.kill('SIGKILL'),
+    }
   }
 }

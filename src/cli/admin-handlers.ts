@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs'
+import type { AdminHandlers } from '../control/admin-server.ts'
+import { type ExplainedRequest, explainRecord, explainRequest } from '../control/explain.ts'
+import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
+import type { DecisionRecord } from '../dataplane/decision-ring.ts'
+import { ipBytes } from '../dataplane/ip-bytes.ts'
+import { loadSidecars, type Sidecars } from '../dataplane/sidecar.ts'
+import { meshUsage } from './mesh-usage.ts'
+import type { RunningMesh } from './running-mesh.ts'
+import { sidecarWasm } from './sidecar-wasm.ts'
+
+/** What the command line may ask of a running mesh. */
+export function adminHandlers(running: RunningMesh): AdminHandlers {
+  const { mesh, runtime } = running
+  let sidecars: Sidecars | null = null
+  return {
+    logs: runtime.logs,
+    functions: () => mesh.controllers().map((controller) => functionStatus(mesh, controller)),
+    instances: () => mesh.controllers().flatMap((controller) => instanceStatuses(mesh, controller)),
+    policies: () => policyStatuses(mesh),
+    mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.view.config }),
+    usage: () => meshUsage(running),
+    async engines() {
+      const counters = new Map(
+        (await mesh.query({ kind: 'counters' })).map(({ engine, answer }) => [engine, answer]),
+      )
+      return mesh
+        .engines()
+        .map(({ engine, pid }) => ({ engine, pid, counters: counters.get(engine) ?? null }))
+    },
+    describe(key) {
+      const controller = mesh.controller(key)
+      if (!controller) return null
+      const compiled = mesh.compiled.functions.get(key)!
+      return {
+        status: functionStatus(mesh, controller),
+        instances: instanceStatuses(mesh, controller),
+        spec: controller.spec,
+        rules: compiled.policy.rules,
+      }
+    },
+    async decision(requestId) {
+      const answers = await mesh.query({ kind: 'decision', requestId })
+      const found = answers.find(({ answer }) => answer !== null)
+      if (!found) return null
+      const { stages, ...record } = found.answer as DecisionRecord
+      const verdicts = stages.flatMap((stage) => explainRecord(mesh.compiled, stage))
+      return { ...record, engine: found.engine, verdicts }
+    },
+    explain(request) {
+      const { sourceIp, ...rest } = request as Omit<ExplainedRequest, 'sourceIp'> & { sourceIp: string }
+      for (const key of [rest.to, rest.from]) {
+        if (key !== null && !mesh.compiled.functions.has(key)) throw new Error(`there is no function ${key}`)
+      }
+      sidecars ??= loadSidecars(readFileSync(sidecarWasm()))
+      return explainRequest(mesh.compiled, sidecars, { ...rest, sourceIp: ipBytes(sourceIp) })
+    },
+  }
+}

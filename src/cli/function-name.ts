@@ -1,0 +1,34 @@
+import { askMesh } from './admin-client.ts'
+import { fail } from './output.ts'
+
+export interface KnownFunction {
+  namespace: string
+  name: string
+  principal: string
+  host: string | null
+  egress: string | null
+}
+
+/** The function of the running mesh that a user calls `text`: "namespace/name", or the name alone where it is the only one. */
+export async function findFunction(mesh: string | undefined, text: string): Promise<KnownFunction> {
+  const answer = await askMesh<KnownFunction[]>(mesh, 'functions')
+  if (!answer.ok) fail(answer.message)
+  const key = chooseKey(text, answer.value)
+  if (!key.ok) fail(key.message)
+  return answer.value.find((one) => keyOf(one) === key.key)!
+}
+
+export const keyOf = ({ namespace, name }: { namespace: string; name: string }): string =>
+  `${namespace}/${name}`
+
+export function chooseKey(
+  text: string,
+  functions: readonly { namespace: string; name: string }[],
+): { ok: true; key: string } | { ok: false; message: string } {
+  const found = functions.filter((one) => keyOf(one) === text || one.name === text)
+  if (found.length === 1) return { ok: true, key: keyOf(found[0]!) }
+  if (found.length > 1)
+    return { ok: false, message: `${text} is in several namespaces: ${found.map(keyOf).join(', ')}` }
+  const known = functions.map(keyOf).join(', ') || 'none'
+  return { ok: false, message: `there is no function ${text}; there are: ${known}` }
+}

@@ -1,0 +1,38 @@
+import { addAllow } from './allow.ts'
+import { addCompletion } from './completion.ts'
+import { addDescribe } from './describe.ts'
+import { addExplain } from './explain.ts'
+import { addGet } from './get.ts'
+import { addInvoke } from './invoke.ts'
+import { addLogs } from './logs.ts'
+import { newProgram } from './program.ts'
+import { addReplay } from './replay.ts'
+import { addUp } from './up.ts'
+import { addValidate } from './validate.ts'
+import { addVersion } from './version.ts'
+
+// Started by the launcher: when that is gone, however it went, this process has no one to work for.
+if (process.channel) {
+  process.on('disconnect', () => process.exit(1))
+  process.channel.unref()
+}
+// A reader such as `head` that has seen enough is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+const program = newProgram()
+for (const add of [
+  addUp,
+  addGet,
+  addDescribe,
+  addLogs,
+  addInvoke,
+  addAllow,
+  addExplain,
+  addValidate,
+  addReplay,
+  addVersion,
+  addCompletion,
+]) {
+  add(program)
+}
+await program.parseAsync()

@@ -1,0 +1,53 @@
+import { availableParallelism } from 'node:os'
+import type { MeshConfigSpec } from '../api/mesh-config.ts'
+import type { CompiledMesh } from '../control/compile-mesh.ts'
+import { Mesh } from '../control/mesh.ts'
+import { createRuntime, type Runtime } from '../runtime/runtime.ts'
+import { type EngineKind, spawnEngine } from './spawn-engine.ts'
+
+export interface RunningMesh {
+  mesh: Mesh
+  runtime: Runtime
+}
+
+/** Two at least, so that the loss of one never leaves the port without anybody; one where the system cannot share a port. */
+function defaultEngines(): number {
+  if (process.platform !== 'linux') return 1
+  return Math.min(8, Math.max(2, Math.floor(availableParallelism() / 2)))
+}
+
+/** Starts a mesh in this process. A value tells why its gateway can't listen. */
+export async function startMesh(
+  compiled: CompiledMesh,
+  gateway: { host: string; port: number },
+  kind: EngineKind,
+  notice: (text: string) => void,
+): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
+  const runtime = createRuntime({ keeperLost: notice })
+  const engines = compiled.view.config.engines || defaultEngines()
+  const mesh = new Mesh(compiled, { gateway, engines, spawn: spawnEngine(kind), runtime, notice })
+  const failure = await mesh.start()
+  if (failure === null) return { ok: true, running: { mesh, runtime } }
+  await mesh.stop()
+  return { ok: false, message: listenProblem(gateway, failure) }
+}
+
+export type ConfigOverrides = Partial<Pick<MeshConfigSpec, 'defaultAuthorization' | 'engines'>>
+
+function listenProblem(
+  gateway: { host: string; port: number },
+  failure: { code: string; message: string },
+): string {
+  const address = `${gateway.host}:${gateway.port}`
+  switch (failure.code) {
+    case 'EADDRINUSE':
+      return `${address} is in use by another program: stop it, or choose another address with --gateway (port 0: any free one)`
+    case 'EACCES':
+      return `${address} needs more rights than yours: choose a port from 1024 on with --gateway`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${gateway.host} is no address of this machine: correct --gateway`
+    default:
+      return `cannot listen on ${address}: ${failure.message}`
+  }
+}

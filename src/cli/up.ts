@@ -1,0 +1,154 @@
+import { rename, rm, writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { startAdminServer } from '../control/admin-server.ts'
+import { watchManifestFolder } from '../control/manifest-folder.ts'
+import { socketPath } from './admin-client.ts'
+import { adminHandlers } from './admin-handlers.ts'
+import { loadFolder } from './load-folder.ts'
+import { fail, formatTable } from './output.ts'
+import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
+
+interface UpOptions {
+  gateway: string
+  defaultAuthorization?: 'allow' | 'deny'
+  readyFile?: string
+  engines?: string
+}
+
+export function addUp(program: Command): void {
+  program
+    .command('up')
+    .description(
+      'run a whole mesh on this machine from a folder of manifests; changed manifests are applied live',
+    )
+    .argument('[dir]', 'folder (or file) of manifests', '.')
+    .option(
+      '--gateway <addr:port>',
+      'where clients reach the functions; port 0: any free one',
+      '127.0.0.1:8080',
+    )
+    .option(
+      '--default-authorization <action>',
+      'for functions without an ALLOW policy: deny or allow (above MeshConfig)',
+    )
+    .option('--engines <n>', 'engines that share the traffic (above MeshConfig)')
+    .option('--ready-file <file>', 'written as JSON once traffic is accepted')
+    .addHelpText('after', EXAMPLES)
+    .action(up)
+}
+
+const EXAMPLES = `
+Examples:
+  mayfly up examples/shop
+  mayfly up . --gateway 0.0.0.0:80
+  mayfly up . --gateway 127.0.0.1:0 --ready-file /tmp/ready.json`
+
+async function up(dir: string, options: UpOptions): Promise<void> {
+  const gateway = parseAddress(options.gateway)
+  const overrides = parseOverrides(options)
+  const loaded = await loadFolder([dir], overrides)
+  if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)
+  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice)
+  if (!started.ok) fail(started.message)
+  const { running } = started
+  const admin = await startAdminServer(socketPath(process.pid), adminHandlers(running))
+  const watcher = watchManifestFolder(dir, () => void reload(running, dir, overrides))
+  stopOnSignal(async () => {
+    watcher.close()
+    admin.close()
+    admin.closeAllConnections()
+    await running.mesh.stop()
+    await rm(socketPath(process.pid), { force: true })
+    if (options.readyFile) await rm(options.readyFile, { force: true })
+  })
+  if (options.readyFile) await writeReadyFile(options.readyFile, running)
+  greet(running)
+}
+
+async function reload(running: RunningMesh, dir: string, overrides: ConfigOverrides): Promise<void> {
+  const startedAt = performance.now()
+  const loaded = await loadFolder([dir], overrides)
+  if (!loaded.ok) {
+    const lines = loaded.errors.map((line) => `  ${line}`).join('\n')
+    return notice(`the changed manifests are not applied, the last good ones stay in force:\n${lines}`)
+  }
+  running.mesh.apply(loaded.mesh)
+  notice(`applied ${dir} in ${Math.round(performance.now() - startedAt)} ms`)
+}
+
+async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void> {
+  const functions = Object.fromEntries(
+    mesh.controllers().map(({ spec }) => {
+      const { domain } = mesh.compiled.view.config
+      return [
+        spec.key,
+        { host: `${spec.name}.${spec.namespace}.${domain}`, egress: mesh.egressUrl(spec.key) },
+      ]
+    }),
+  )
+  // A reader never sees half a file.
+  const partial = `${path}.${process.pid}.tmp`
+  await writeFile(partial, `${JSON.stringify({ gateway: mesh.gateway, functions }, null, 2)}\n`)
+  await rename(partial, path)
+}
+
+function greet({ mesh }: RunningMesh): void {
+  const { port } = new URL(mesh.gateway)
+  const { config } = mesh.compiled.view
+  const rows = mesh.controllers().map(({ spec }) => ({
+    function: spec.key,
+    url: spec.clusterLocal ? null : `http://${spec.name}.${spec.namespace}.${config.domain}:${port || 80}/`,
+    callsFrom: mesh.egressUrl(spec.key),
+  }))
+  console.log(`The mesh is up: gateway ${mesh.gateway}, ${mesh.engines().length} engines.`)
+  if (rows.length > 0) console.log(formatTable(rows, ['function', 'url', 'callsFrom']))
+  if (config.defaultAuthorization === 'deny') {
+    console.log(
+      'What no AuthorizationPolicy allows is denied; `mayfly allow CALLER CALLEE` prints one that allows it.',
+    )
+  }
+}
+
+/** First signal: drain. Second: end at once; engines and instances end with this process. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(130)
+    stopping = true
+    notice(`${signal}: requests under way may end, new connections are refused; again to end at once`)
+    stop().then(
+      () => process.exit(0),
+      (error) => fail(`stopping failed: ${error.message}`),
+    )
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+}
+
+function parseAddress(text: string): { host: string; port: number } {
+  const parts = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text)
+  const port = Number(parts?.[3])
+  if (!parts || port > 65_535) fail(`--gateway ${text}: expected ADDRESS:PORT, for example 127.0.0.1:8080`, 2)
+  return { host: parts[1] ?? (parts[2] || '0.0.0.0'), port }
+}
+
+function parseOverrides(options: UpOptions): ConfigOverrides {
+  const overrides: ConfigOverrides = {}
+  const { defaultAuthorization, engines } = options
+  if (defaultAuthorization !== undefined) {
+    if (defaultAuthorization !== 'allow' && defaultAuthorization !== 'deny') {
+      fail(`--default-authorization ${defaultAuthorization}: expected allow or deny`, 2)
+    }
+    overrides.defaultAuthorization = defaultAuthorization
+  }
+  if (engines !== undefined) {
+    if (!/^\d{1,3}$/.test(engines) || Number(engines) < 1)
+      fail(`--engines ${engines}: expected a number from 1 on`, 2)
+    overrides.engines = Number(engines)
+  }
+  return overrides
+}
+
+function notice(text: string): void {
+  process.stderr.write(`mayfly: ${text}\n`)
+}

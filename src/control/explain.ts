@@ -1,0 +1,164 @@
+import type { StageRecord } from '../dataplane/decision-ring.ts'
+import type { ConnectionFacts, Decision, Sidecars } from '../dataplane/sidecar.ts'
+import {
+  DIRECTION_INBOUND,
+  DIRECTION_INGRESS,
+  DIRECTION_OUTBOUND,
+  NO_RULE,
+  VERDICT_SIZE,
+} from '../sidecar/layout/record.ts'
+import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+
+/** A request to be judged without being sent. */
+export interface ExplainedRequest {
+  /** "namespace/name" */
+  to: string
+  /** The calling function, "namespace/name"; null: from outside, through the gateway. */
+  from: string | null
+  method: string
+  path: string
+  headers: [string, string][]
+  /** The peer's address. */
+  sourceIp: Uint8Array
+}
+
+export interface ExplainedVerdict {
+  function: string
+  direction: string
+  policy: string
+  verdict: string
+  /** "AuthorizationPolicy shop/allow-cart rule 0 (policies.yaml:12)"; null where no rule decided. */
+  rule: string | null
+}
+
+export interface Explanation {
+  outcome: 'allowed' | 'denied' | 'refused'
+  status: number
+  /** What the client of a denied request is told. */
+  text: string
+  verdicts: ExplainedVerdict[]
+  /** Time in the sandboxes, in microseconds. */
+  microseconds: number
+}
+
+/** Judges `request` by the sidecars themselves, as an engine would. The mesh must have both functions. */
+export function explainRequest(
+  mesh: CompiledMesh,
+  sidecars: Sidecars,
+  request: ExplainedRequest,
+): Explanation {
+  const to = mesh.functions.get(request.to)!
+  const from = request.from === null ? null : mesh.functions.get(request.from)!
+  const head = Buffer.from(requestHead(mesh, to, from, request), 'latin1')
+  const facts: ConnectionFacts = {
+    direction: from ? DIRECTION_OUTBOUND : DIRECTION_INGRESS,
+    peer: '',
+    sourceIp: request.sourceIp,
+    sourcePort: 40_000,
+    localIp: request.sourceIp,
+    localPort: 80,
+    tls: false,
+  }
+  const startedAt = performance.now()
+  const records: StageRecord[] = []
+  const decision = from
+    ? judgeCall(sidecars, facts, head, from, to, records)
+    : judge(sidecars, facts, head, to, to, records)
+  const microseconds = Math.round((performance.now() - startedAt) * 1000)
+  const verdicts = records.flatMap((record) => explainRecord(mesh, record))
+  if (decision.kind === 'forward')
+    return { outcome: 'allowed', status: 200, text: '', verdicts, microseconds }
+  if (decision.kind === 'failed')
+    return { outcome: 'refused', status: 500, text: decision.reason, verdicts, microseconds }
+  const { status, text } = decision.denial
+  return { outcome: status === 403 ? 'denied' : 'refused', status, text, verdicts, microseconds }
+}
+
+/** The verdicts of one sidecar, with the rules' names where the policy that judged is still known. */
+export function explainRecord(mesh: CompiledMesh, record: StageRecord): ExplainedVerdict[] {
+  const compiled = mesh.functions.get(record.function)?.policy
+  const rules = compiled?.hash === record.policyHash ? compiled.rules : null
+  const bytes = Buffer.from(record.verdicts)
+  const verdicts: ExplainedVerdict[] = []
+  for (let at = 0; at + VERDICT_SIZE <= bytes.length; at += VERDICT_SIZE) {
+    const policy = bytes.readUInt8(at)
+    const rule = bytes.readUInt16LE(at + 2)
+    const name = rules?.[policy]?.[rule]
+    verdicts.push({
+      function: record.function,
+      direction: DIRECTIONS[record.direction] ?? `direction ${record.direction}`,
+      policy: POLICIES[policy] ?? `policy ${policy}`,
+      verdict: VERDICTS[bytes.readUInt8(at + 1)] ?? 'unknown',
+      rule:
+        rule === NO_RULE
+          ? null
+          : name
+            ? `${name.policy} rule ${name.index} (${name.source.file}:${name.source.line})`
+            : `rule ${rule}`,
+    })
+  }
+  return verdicts
+}
+
+function judgeCall(
+  sidecars: Sidecars,
+  facts: ConnectionFacts,
+  head: Buffer,
+  from: CompiledFunction,
+  to: CompiledFunction,
+  records: StageRecord[],
+): Decision {
+  const outbound = judge(sidecars, facts, head, from, to, records)
+  if (outbound.kind !== 'forward') return outbound
+  const inner = { ...facts, direction: DIRECTION_INBOUND, peer: from.spec.principal }
+  return judge(sidecars, inner, outbound.head, to, to, records)
+}
+
+function judge(
+  sidecars: Sidecars,
+  facts: ConnectionFacts,
+  head: Buffer,
+  by: CompiledFunction,
+  to: CompiledFunction,
+  records: StageRecord[],
+): Decision {
+  const opened = sidecars.open(head, 0, head.length, facts, Date.now(), Buffer.alloc(48, 1))
+  if (opened.kind === 'incomplete') return { kind: 'failed', reason: 'the request is not a whole head' }
+  if (opened.kind !== 'opened') return opened
+  const decision = sidecars.decide(by.policy.bytes, to.spec.key, to.spec.port)
+  const verdicts =
+    decision.kind === 'forward'
+      ? decision.verdicts
+      : decision.kind === 'denied'
+        ? decision.denial.verdicts
+        : Buffer.alloc(0)
+  records.push({ function: by.spec.key, policyHash: by.policy.hash, direction: facts.direction, verdicts })
+  return decision
+}
+
+function requestHead(
+  mesh: CompiledMesh,
+  to: CompiledFunction,
+  from: CompiledFunction | null,
+  request: ExplainedRequest,
+): string {
+  const { name, namespace } = to.spec
+  const host = from ? `${name}.${namespace}` : `${name}.${namespace}.${mesh.view.config.domain}`
+  const fields = request.headers.map(([field, value]) => `${field}: ${value}\r\n`).join('')
+  return `${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n${fields}\r\n`
+}
+
+const DIRECTIONS = ['ingress', 'outbound', 'inbound']
+const VERDICTS = ['allow', 'deny', 'audit', 'skip']
+const POLICIES = [
+  'http',
+  'request authentication',
+  'sidecar',
+  'authorization',
+  'rate limit',
+  'tracing',
+  'access log',
+  'mutual TLS',
+  'retries',
+  'circuit breaking',
+]

@@ -1,0 +1,83 @@
+import type { FunctionController } from './function-controller.ts'
+import type { Mesh } from './mesh.ts'
+
+export interface FunctionStatus {
+  namespace: string
+  name: string
+  principal: string
+  /** Where clients reach it; null where it is cluster-local. */
+  host: string | null
+  revision: string
+  ready: number
+  desired: number
+  concurrency: number
+  requests: number
+  egress: string | null
+  policyHash: string
+  /** Why it does not start; null where nothing is wrong. */
+  failure: string | null
+  source: string
+}
+
+export interface InstanceStatus {
+  id: string
+  function: string
+  revision: string
+  state: string
+  address: string
+  pid: number | null
+  startedAt: string
+  readyAfterMs: number | null
+  egress: string | null
+}
+
+export interface PolicyStatus {
+  kind: string
+  namespace: string
+  name: string
+  source: string
+}
+
+export function functionStatus(mesh: Mesh, controller: FunctionController): FunctionStatus {
+  const { spec } = controller
+  const { domain } = mesh.compiled.view.config
+  return {
+    namespace: spec.namespace,
+    name: spec.name,
+    principal: spec.principal,
+    host: spec.clusterLocal ? null : `${spec.name}.${spec.namespace}.${domain}`,
+    revision: controller.revision,
+    ready: controller.instances().filter((instance) => instance.state === 'ready').length,
+    desired: controller.desired,
+    concurrency: spec.concurrency,
+    requests: controller.requests,
+    egress: mesh.egressUrl(spec.key),
+    policyHash: mesh.compiled.functions.get(spec.key)?.policy.hash ?? '',
+    failure: controller.failure()?.reason ?? null,
+    source: `${spec.source.file}:${spec.source.line}`,
+  }
+}
+
+export function instanceStatuses(mesh: Mesh, controller: FunctionController): InstanceStatus[] {
+  return controller.instances().map((instance) => ({
+    id: instance.id,
+    function: instance.function,
+    revision: instance.revision,
+    state: instance.state,
+    address: instance.address.port === 0 ? '' : `${instance.address.host}:${instance.address.port}`,
+    pid: instance.pid,
+    startedAt: new Date(instance.startedAt).toISOString(),
+    readyAfterMs: instance.readyAfterMs === null ? null : Math.round(instance.readyAfterMs * 10) / 10,
+    egress: mesh.egressUrl(instance.function, instance.id),
+  }))
+}
+
+export function policyStatuses(mesh: Mesh): PolicyStatus[] {
+  const { authorizationPolicies, sidecars, telemetries } = mesh.compiled.view
+  return [...authorizationPolicies, ...sidecars, ...telemetries].map(({ kind, metadata, source }) => ({
+    kind,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    source: `${source.file}:${source.line}`,
+  }))
+}
