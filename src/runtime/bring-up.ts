@@ -39,55 +39,54 @@ export async function bringUp(
   instance: LiveInstance,
   signal: AbortSignal,
 ): Promise<BringUp> {
-  for (let attempt = 1; ; attempt++) {
-    const result = await bringUpOnce(run, origin, instance, signal)
+  if (origin.spec.image.kind !== 'host') return attempt(run, origin, instance, null, signal)
+  for (let tries = 1; ; tries++) {
+    const lease = await leasePort()
+    if (lease === null) return { kind: 'failed', reason: 'no free port was found for it on 127.0.0.1' }
+    const result = await attempt(run, origin, instance, lease.port, signal)
+    const process = result.kind === 'failed' ? null : result.process
+    if (process === null) lease.release()
+    else void process.exit.then(lease.release)
     // Another process was quicker to take the port: that says nothing about the function.
-    const portTaken =
-      result.kind === 'failed' && origin.spec.image.kind === 'host' && PORT_TAKEN.test(result.reason)
-    if (!portTaken || attempt === MOST_PORTS || signal.aborted) return result
+    const isPortTaken = result.kind === 'failed' && PORT_TAKEN.test(result.reason)
+    if (!isPortTaken || tries === MOST_PORTS || signal.aborted) return result
   }
 }
 
-async function bringUpOnce(
+async function attempt(
   run: Run,
   origin: Origin,
   instance: LiveInstance,
+  port: number | null,
   signal: AbortSignal,
 ): Promise<BringUp> {
   const { spec } = origin
-  const lease = spec.image.kind === 'host' ? await leasePort() : null
-  if (spec.image.kind === 'host' && !lease)
-    return { kind: 'failed', reason: 'no free port was found for it on 127.0.0.1' }
-  const release = () => lease?.release()
+  let mesh: Environment
+  try {
+    mesh = await origin.environment(instance)
+  } catch (error) {
+    return { kind: 'failed', reason: `its environment is not known: ${(error as Error).message}` }
+  }
+  if (signal.aborted) return { kind: 'stopped', process: null }
   const environment = instanceEnvironment({
     instance,
     name: spec.name,
     env: spec.env,
-    port: lease?.port ?? null,
+    port,
     run: run.keeper.run,
-    mesh: {
-      ...(run.cacheDirectory && { NODE_COMPILE_CACHE: run.cacheDirectory }),
-      ...(await origin.environment(instance)),
-    },
+    mesh: { ...(run.cacheDirectory && { NODE_COMPILE_CACHE: run.cacheDirectory }), ...mesh },
   })
   const plan = planLaunch(spec, environment)
-  if (!plan.ok) {
-    release()
-    return { kind: 'failed', reason: plan.reason }
-  }
+  if (!plan.ok) return { kind: 'failed', reason: plan.reason }
   const process = await startOwned(run, instance, plan.launch)
-  if (typeof process === 'string') {
-    release()
-    return { kind: 'failed', reason: process }
-  }
+  if (typeof process === 'string') return { kind: 'failed', reason: process }
   instance.pid = process.pid
-  process.exit.then(release)
 
   const deadline = AbortSignal.timeout(origin.startTimeoutMs)
   const ended = new AbortController()
-  process.exit.then(() => ended.abort())
+  void process.exit.then(() => ended.abort())
   const give = AbortSignal.any([signal, deadline, ended.signal])
-  const ready = await reached(run, origin, instance, plan.launch, process, lease?.port ?? null, give)
+  const ready = await reached(run, origin, instance, plan.launch, process, port, give)
   if (ready.ok && !ended.signal.aborted) return { kind: 'ready', process }
   if (signal.aborted) return { kind: 'stopped', process }
   process.signal('SIGKILL')
@@ -163,7 +162,7 @@ async function startOwned(
   if (!started.ok) return started.reason
   const { pid } = started.process
   keeper.add(pid)
-  started.process.exit.then(() => keeper.remove(pid, id))
+  void started.process.exit.then(() => keeper.remove(pid, id))
   return started.process
 }
 
@@ -180,12 +179,18 @@ function late(timeoutMs: number, problem: string): string {
 
 /** The last lines of what the instance has written, which mostly say what went wrong. */
 function tail(logs: LogBook, instance: LiveInstance): string {
-  const lines = logs.recent({ function: instance.function, instance: instance.id }, TAIL_LINES)
+  const lines = logs
+    .recent({ function: instance.function, instance: instance.id }, TAIL_SEARCHED)
+    .filter(({ text }) => text.trim() !== '' && !NOISE.test(text))
+    .slice(-TAIL_LINES)
   if (lines.length === 0) return '; it wrote nothing'
   return `; its last output:\n${lines.map(({ text }) => `  ${text.slice(0, TAIL_WIDTH)}`).join('\n')}`
 }
 
-const TAIL_LINES = 8
+const TAIL_SEARCHED = 50
+const TAIL_LINES = 10
 const TAIL_WIDTH = 300
+/** Lines of Node's report of an error that concern Node alone. */
+const NOISE = /^\s+at .*\(?node:internal|^Node\.js v\d/
 const MOST_PORTS = 3
 const PORT_TAKEN = /EADDRINUSE|address already in use|errno 98\b/i

@@ -26,6 +26,8 @@ export function instanceEnvironment(parts: EnvironmentParts): Record<string, str
     if (value !== undefined) environment[name] = value
   }
   for (const { name, value } of parts.env) environment[name] = expand(value, environment)
+  // Node's own fetch and http honour the proxy variables only when told to; other languages' clients do by themselves.
+  if (parts.mesh.HTTP_PROXY !== undefined) environment.NODE_USE_ENV_PROXY = '1'
   Object.assign(environment, parts.mesh)
   if (parts.port !== null) environment.PORT = String(parts.port)
   environment.K_SERVICE = parts.name

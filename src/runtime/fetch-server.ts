@@ -15,6 +15,8 @@ async function exchange(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
+  // A body that does not have its declared length must not look whole.
+  outgoing.strictContentLength = true
   const gone = new AbortController()
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) gone.abort(new DOMException('the client has gone away', 'AbortError'))
