@@ -59,7 +59,8 @@ function generate(load: Load): void {
 
   function sendDue(): void {
     while (next < total && startedAt + load.fireUs[next]! / 1000 <= performance.now()) fire(next++)
-    if (next < total) wake = setTimeout(sendDue, startedAt + load.fireUs[next]! / 1000 - performance.now())
+    if (next < total)
+      wake = setTimeout(sendDue, Math.max(1, startedAt + load.fireUs[next]! / 1000 - performance.now()))
   }
 
   function fire(index: number): void {

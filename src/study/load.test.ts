@@ -184,3 +184,9 @@ test('stopped before it began', async () => {
   const result = await runLoad(load(server.url, [10_000], 1), quiet, AbortSignal.abort())
   assert.deepEqual([result.end, result.sent, result.outcomes], [{ kind: 'stopped' }, 0, []])
 })
+
+test('a generator that dies is a result that says so, not silence', async () => {
+  const result = await runLoad(load('no address', [0], 1), quiet, never)
+  assert.deepEqual(result.end, { kind: 'crashed', reason: 'the load generator ended with exit code 1' })
+  assert.deepEqual([result.sent, result.outcomes], [0, []])
+})
