@@ -103,7 +103,7 @@ kill_marked() {
   found=1
   for file in $(grep -lzxsF -- "$1" /proc/[0-9]*/environ 2>/dev/null); do
     pid=\${file#/proc/}
-    kill -KILL "\${pid%/environ}" 2>/dev/null && found=0
+    kill -9 "\${pid%/environ}" 2>/dev/null && found=0
   done
   return $found
 }
@@ -115,7 +115,7 @@ while IFS= read -r line; do
     \\?*) kill_marked "$(printf '${INSTANCE_VARIABLE}=%s\\n' \${line#\\?})" ;;
   esac
 done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -9 "-$group" 2>/dev/null; done
 # A process that is just being started shows its marker only after its exec, hence a second look when nothing is found.
 quiet=0
 round=0
