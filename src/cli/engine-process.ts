@@ -4,12 +4,14 @@ import { readFileSync } from 'node:fs'
 import { Engine } from '../dataplane/engine.ts'
 import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
+import { BareSidecars } from '../study/bare-sidecars.ts'
 import { openAccessLog } from '../telemetry/access-log-writer.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
 
 function run(): void {
   const send = (message: FromEngine) => process.send!(message)
-  const sidecars = loadSidecars(readFileSync(sidecarWasm()))
+  // The study's baseline runs without sidecars.
+  const sidecars = process.argv[3] === 'bare' ? new BareSidecars() : loadSidecars(readFileSync(sidecarWasm()))
   let accessLog = openAccessLog('')
   let accessLogFile = ''
   let engine: Engine | null = null

@@ -52,6 +52,6 @@ function addCounters(usage: RunningUsage, counters: object): void {
   for (const [name, value] of Object.entries(counters)) {
     if (typeof value === 'number') usage[name] = (usage[name] ?? 0) + value
     else if (name === 'sidecars' && value)
-      usage.sandboxesRun += Number((value as { runs?: number }).runs ?? 0)
+      usage.sandboxesRun += Number((value as { sandboxes?: number }).sandboxes ?? 0)
   }
 }

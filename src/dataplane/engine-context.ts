@@ -5,9 +5,15 @@ import type { FunctionTable } from './function-table.ts'
 import type { RandomBytes } from './random-bytes.ts'
 import type { Sidecars } from './sidecar.ts'
 
+/** What judges heads: sidecars, or a stand-in for them in a study. */
+export type Judge = Pick<
+  Sidecars,
+  'open' | 'decide' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining'
+> & { readonly counters: object }
+
 /** What every connection of an engine shares. One engine is one thread, so nothing here is locked. */
 export interface EngineContext {
-  readonly sidecars: Sidecars
+  readonly sidecars: Judge
   readonly functions: FunctionTable
   readonly counters: EngineCounters
   readonly decisions: DecisionRing

@@ -1,12 +1,11 @@
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
-import type { EngineContext } from './engine-context.ts'
+import type { EngineContext, Judge } from './engine-context.ts'
 import { newCounters } from './engine-counters.ts'
 import type { DemandReport, EngineQuery, FromEngine, MeshSlice, ToEngine } from './engine-messages.ts'
 import { FunctionTable } from './function-table.ts'
 import { Listeners } from './listeners.ts'
 import { RandomBytes } from './random-bytes.ts'
-import type { Sidecars } from './sidecar.ts'
 import { closeIdle } from './upstream-connection.ts'
 
 /** How often demand is told and idle upstream connections are looked through, in milliseconds. */
@@ -32,7 +31,7 @@ export class Engine {
   #ticker: NodeJS.Timeout
   #flushing = false
 
-  constructor(sidecars: Sidecars, mesh: MeshSlice, hooks: EngineHooks) {
+  constructor(sidecars: Judge, mesh: MeshSlice, hooks: EngineHooks) {
     this.#hooks = hooks
     this.#context = {
       sidecars,
@@ -44,6 +43,7 @@ export class Engine {
       mesh: withBuffers(mesh),
       draining: false,
     }
+    sidecars.maxHeadBytes = mesh.limits.maxHeadBytes
     this.#listeners = new Listeners(this.#context)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
   }
@@ -53,6 +53,7 @@ export class Engine {
     switch (message.type) {
       case 'mesh':
         this.#context.mesh = withBuffers(message.mesh)
+        this.#context.sidecars.maxHeadBytes = message.mesh.limits.maxHeadBytes
         return this.#hooks.meshChanged(message.mesh)
       case 'functions':
         for (const slice of message.upsert) functions.upsert(slice)
@@ -85,6 +86,7 @@ export class Engine {
   async #drain(): Promise<void> {
     if (this.#context.draining) return
     this.#context.draining = true
+    this.#context.sidecars.draining = true
     await this.#listeners.drain(this.#context.mesh.limits.drainTimeoutMs)
     clearInterval(this.#ticker)
     for (const { endpoints } of this.#context.functions.entries()) endpoints.close('the engine has stopped')

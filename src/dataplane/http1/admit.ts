@@ -82,7 +82,7 @@ export function admit(
     case 'opened':
       if (engine.counters.requestsInFlight >= engine.mesh.limits.maxRequestsInFlight) {
         engine.counters.requestsOverLimit++
-        return refusedBeforeHead(engine, tooManyRequests())
+        return withoutFunction(engine, tooManyRequests())
       }
       return caller === null
         ? fromGateway(engine, opened.host)
@@ -94,7 +94,7 @@ function fromGateway(engine: EngineContext, host: string): Admission {
   const callee = engine.functions.byGatewayHost(host)
   if (!callee) {
     engine.counters.hostsUnknown++
-    return refusedBeforeHead(engine, unknownHost(host))
+    return withoutFunction(engine, unknownHost(host))
   }
   const decision = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
   return settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)])
@@ -108,7 +108,7 @@ function fromFunction(
   now: number,
 ): Admission {
   const from = engine.functions.get(caller.key)
-  if (!from) return refusedBeforeHead(engine, unknownHost(caller.key))
+  if (!from) return withoutFunction(engine, unknownHost(caller.key))
   const callee = engine.functions.byCalleeName(host, from.slice.namespace)
   const outbound = engine.sidecars.decide(from.policy, callee?.slice.key ?? '', callee?.slice.port ?? 0)
   const records = [record(from, DIRECTION_OUTBOUND, outbound)]
@@ -189,13 +189,27 @@ function refused(
     records,
     requestId: denial.requestId,
     headLength: framing.headLength,
-    reusable: (framing.flags & OUT_FLAG_KEEP_ALIVE) !== 0 && framing.body === BODY_NONE,
+    reusable: isReusable(framing.flags, framing.body),
   }
+}
+
+function isReusable(flags: number, body: number): boolean {
+  return (flags & OUT_FLAG_KEEP_ALIVE) !== 0 && body === BODY_NONE
 }
 
 function failed(engine: EngineContext): Refused {
   engine.counters.sidecarsFailed++
   return refusedBeforeHead(engine, sidecarFailed())
+}
+
+/** The head is readable, but names no function that could judge it: the connection may go on after the reply. */
+function withoutFunction(engine: EngineContext, refusal: Refusal): Refused {
+  const { context, headLength, flags, body } = engine.sidecars.abandon()
+  const result = refusedBeforeHead(engine, refusal)
+  result.stages[0]!.context = context
+  result.headLength = headLength
+  result.reusable = isReusable(flags, body)
+  return result
 }
 
 /** A refusal of which no function's policy knows: the gateway's own policy logs it. */
