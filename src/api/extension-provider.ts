@@ -54,16 +54,16 @@ export const extensionProvider = across(
   (value, context) => {
     const given = TYPES.filter((type) => value[type] !== undefined)
     if (given.length > 1) report(context, 'conflict', `is ${given.join(' and ')}: keep one of them`)
-    if (Object.keys(value).length < 2) report(context, 'missing-field', `expected ${TYPES.join(', ')}`)
+    if (Object.keys(value).length < 2) report(context, 'missing-field', `expected ${TYPES.join(' or ')}`)
   },
 )
 
-/** Where access logs may go: a device for standard output or error, or a file by its absolute path. */
+/** Where access logs may go: `/dev/stdout`, `/dev/stderr`, or a file. */
 export function checkLogPath(value: string): string | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are refused
-  return /^\/[^\x00-\x1f\x7f]+$/.test(value)
+  return /^[^\x00-\x1f\x7f]+$/.test(value)
     ? null
-    : `${quote(value)} is not an absolute path: write /dev/stdout or for example /var/log/mayfly.log`
+    : `${quote(value)} is not a path: write /dev/stdout or the path of a file`
 }
 
 function checkHost(value: string): string | null {
@@ -72,7 +72,8 @@ function checkHost(value: string): string | null {
   return `${quote(value)} is not a host: write a DNS name or an IP address`
 }
 
-function isLogLabels(value: unknown): value is LogLabels {
+/** Whether a value is a mapping of names to texts or such mappings; lists have no meaning in a log line. */
+export function isLogLabels(value: unknown): value is LogLabels {
   if (!isMapping(value)) return false
   return Object.values(value).every((item) =>
     typeof item === 'object' && item !== null ? isLogLabels(item) : true,

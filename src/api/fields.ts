@@ -53,7 +53,11 @@ export function word<const Word extends string>(
     if (found !== undefined) return found
     if (Object.hasOwn(refused, value)) report(context, 'unsupported', refused[value]!)
     else
-      report(context, 'bad-value', `expected ${words.join(', ')}, got ${JSON.stringify(value.slice(0, 80))}`)
+      report(
+        context,
+        'bad-value',
+        `expected ${words.join(' or ')}, got ${JSON.stringify(value.slice(0, 80))}`,
+      )
     return z.NEVER
   })
 }
@@ -61,8 +65,7 @@ export function word<const Word extends string>(
 /** A list with at least one and at most `max` elements. */
 export function filledList<Item extends z.ZodType>(item: Item, max = MAX_LIST) {
   return list(item, max).superRefine((value, context) => {
-    if (value.length === 0)
-      report(context, 'bad-value', 'is empty: remove the field, or list at least one value')
+    if (value.length === 0) report(context, 'bad-value', 'is empty: list at least one value')
   })
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { checkLogPath, extensionProvider, type LogLabels } from './extension-provider.ts'
+import { checkLogPath, extensionProvider, isLogLabels, type LogLabels } from './extension-provider.ts'
 import {
   across,
   type CheckContext,
@@ -107,7 +107,7 @@ export const defaultMeshConfig: MeshConfigSpec = meshConfigSpec.parse({})
 export function readLogLabels(format: string): LogLabels | null {
   try {
     const value: unknown = JSON.parse(format)
-    return isMapping(value) ? (value as LogLabels) : null
+    return isLogLabels(value) ? value : null
   } catch {
     return null
   }

@@ -24,11 +24,10 @@ export function readManifests(files: readonly ManifestFile[]): ManifestsReading 
       break
     }
     const yaml = readYaml(path, text)
-    const here = [...yaml.errors]
-    for (const document of yaml.documents) readDocument(document, found, here)
-    errors.push(...here)
+    for (const error of yaml.errors) errors.push(error)
+    for (const document of yaml.documents) readDocument(document, found, errors)
   }
-  errors.push(...checkTogether(found))
+  for (const error of checkTogether(found)) errors.push(error)
   if (errors.length > 0) return { ok: false, errors: arrange(errors, files) }
   return { ok: true, resources: found.flatMap(({ resource }) => (resource ? [resource] : [])) }
 }

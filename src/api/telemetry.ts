@@ -43,7 +43,7 @@ const customTag = across(
   }),
   (value, context) => {
     const given = TAG_TYPES.filter((type) => value[type] !== undefined)
-    if (given.length === 0) report(context, 'missing-field', `expected ${TAG_TYPES.join(', ')}`)
+    if (given.length === 0) report(context, 'missing-field', `expected ${TAG_TYPES.join(' or ')}`)
     if (given.length > 1) report(context, 'conflict', `has ${given.join(' and ')}: keep one of them`)
   },
 )

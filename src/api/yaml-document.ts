@@ -11,6 +11,7 @@ import {
   Parser,
 } from 'yaml'
 import type { ManifestError, ManifestErrorCode } from './manifest-error.ts'
+import { type Excess, findExcess } from './yaml-nesting.ts'
 import { yamlValue } from './yaml-value.ts'
 
 /** One YAML (or JSON) document of a file as plain data that remembers where it was written. */
@@ -26,57 +27,45 @@ export type YamlDocument = {
   ): ManifestError
 }
 
+export type YamlReading = { documents: YamlDocument[]; errors: ManifestError[] }
+
 /** Reads all documents of a text; a document with an error is left out, its errors are returned. */
-export function readYaml(file: string, text: string): { documents: YamlDocument[]; errors: ManifestError[] } {
-  const documents: YamlDocument[] = []
-  const errors: ManifestError[] = []
-  const fail = (code: ManifestErrorCode, line: number, column: number, field: string, message: string) => {
-    errors.push({ code, file, line, column, field, message })
-  }
-  if (text.length > MAX_TEXT) {
-    fail(
-      'too-large',
-      1,
-      1,
-      '',
-      `has ${text.length} characters, at most ${MAX_TEXT} are allowed: split the file`,
-    )
-    return { documents, errors }
-  }
+export function readYaml(file: string, text: string): YamlReading {
+  const reading: YamlReading = { documents: [], errors: [] }
   const lines = new LineCounter()
-  const place = (offset: number) => {
+  const place: Place = (offset) => {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(line, 1), column: Math.max(col, 1) }
   }
-  try {
-    let count = 0
-    const parser = new Parser(lines.addNewLine)
-    const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
-    for (const document of composer.compose(parser.parse(text))) {
-      if (++count > MAX_DOCUMENTS) {
-        const at = place(document.range[0])
-        fail('too-large', at.line, at.column, '', `has more than ${MAX_DOCUMENTS} documents: split the file`)
-        break
-      }
-      const syntax = [...document.errors, ...document.warnings]
-      for (const error of syntax) {
-        const at = place(error.pos[0])
-        fail('yaml-syntax', at.line, at.column, '', syntaxMessage(error.message))
-      }
-      if (syntax.length > 0) continue
-      const { value, problems } = yamlValue(document)
-      for (const problem of problems) {
-        const at = place(problem.offset)
-        fail(problem.code, at.line, at.column, fieldName(problem.path), problem.message)
-      }
-      if (problems.length === 0) documents.push(locatable(file, document, value, place))
-    }
-  } catch (error) {
-    // The parser recurses: a text nested thousands deep exhausts the stack.
-    if (!(error instanceof RangeError)) throw error
-    fail('too-large', 1, 1, '', 'is nested too deeply')
+  const fail = (code: ManifestErrorCode, offset: number, path: PropertyKey[], message: string) => {
+    reading.errors.push({ code, file, ...place(offset), field: fieldName(path), message })
   }
-  return { documents, errors }
+  const take = (document: Document.Parsed) => {
+    const syntax = [...document.errors, ...document.warnings]
+    for (const error of syntax.slice(0, MAX_SYNTAX_ERRORS)) {
+      fail('yaml-syntax', error.pos[0], [], `is not valid YAML: ${firstLine(error.message)}`)
+    }
+    if (syntax.length > 0) return
+    const { value, problems } = yamlValue(document)
+    for (const { code, offset, path, message } of problems) fail(code, offset, path, message)
+    if (problems.length === 0) reading.documents.push(locatable(file, document, value, place))
+  }
+  if (text.length > MAX_TEXT) {
+    fail('too-large', 0, [], `has ${text.length} characters, at most ${MAX_TEXT} are allowed: split the file`)
+    return reading
+  }
+  const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
+  const allowance = { depth: MAX_NESTING, nodes: MAX_NODES, documents: MAX_DOCUMENTS }
+  for (const token of new Parser(lines.addNewLine).parse(text)) {
+    const excess = findExcess(token, allowance)
+    if (excess) {
+      fail('too-large', excess.offset, [], EXCESS[excess.what])
+      return reading
+    }
+    for (const document of composer.next(token)) take(document)
+  }
+  for (const document of composer.end()) take(document)
+  return reading
 }
 
 /** A path as people write it: `spec.rules[0].values`, `metadata.labels["a/b"]`. */
@@ -85,7 +74,7 @@ export function fieldName(path: readonly PropertyKey[]): string {
   for (const part of path) {
     const key = String(part)
     if (typeof part === 'number') name += `[${part}]`
-    else if (!/^[A-Za-z_$][\w$-]*$/.test(key)) name += `[${JSON.stringify(key)}]`
+    else if (!/^[A-Za-z_$][\w$-]*$/.test(key)) name += `[${JSON.stringify(key.slice(0, 100))}]`
     else name += name === '' ? key : `.${key}`
   }
   return name
@@ -135,10 +124,20 @@ function isEmpty(node: Node | null): boolean {
   return isScalar(node) && node.range !== null && node.range !== undefined && node.range[0] === node.range[1]
 }
 
-function syntaxMessage(message: string): string {
-  const [line = ''] = message.split('\n')
-  return `is not valid YAML: ${line.slice(0, 200)}`
+function firstLine(message: string): string {
+  return (message.split('\n')[0] ?? '').slice(0, 200)
 }
 
 const MAX_TEXT = 4 * 1024 * 1024
 const MAX_DOCUMENTS = 10_000
+/** Nesting of a text's values; a manifest's is far less. */
+const MAX_NESTING = 64
+const MAX_NODES = 400_000
+/** One slip of indentation makes a parser stumble many times. */
+const MAX_SYNTAX_ERRORS = 20
+
+const EXCESS: Record<Excess['what'], string> = {
+  depth: `is nested more than ${MAX_NESTING} deep`,
+  nodes: `the file has more than ${MAX_NODES} keys and values: split it`,
+  documents: `the file has more than ${MAX_DOCUMENTS} documents: split it`,
+}
