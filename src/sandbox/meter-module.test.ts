@@ -156,15 +156,26 @@ test('fuel ends every way not to end', () => {
   }
 })
 
-test('a recursion without end is a trap', () => {
-  const direct = exampleBody(0x10, 0)
-  assert.ok([TRAP_FUEL, TRAP_OTHER].includes(metered(direct).outcome))
-  const indirect = exampleModule({
-    table: [1, 0x70, 1, 1, 1],
-    element: [1, 0, 0x41, 0, END, 1, 0],
-    code: [[0, 0x41, 0, 0x11, 0, 0, END]],
-  })
-  assert.ok([TRAP_FUEL, TRAP_OTHER].includes(metered(indirect).outcome))
+test('a recursion without end is a trap, however large its frames, in every tier', () => {
+  const recursions: Record<string, Uint8Array> = {
+    direct: exampleBody(0x10, 0),
+    'frames of 32 KiB': exampleModule({ code: [[1, 0xd0, 0x0f, 0x7b, 0x10, 0, END]] }),
+    indirect: exampleModule({
+      table: [1, 0x70, 1, 1, 1],
+      element: [1, 0, 0x41, 0, END, 1, 0],
+      code: [[0, 0x41, 0, 0x11, 0, 0, END]],
+    }),
+  }
+  for (const [what, module] of Object.entries(recursions)) {
+    const loaded = loadModule(module, { fuel: 1e9 })
+    assert.ok(loaded.ok)
+    const sandbox = loaded.module.sandbox()
+    for (let run = 0; run < 300; run++) {
+      sandbox.fresh()
+      assert.equal(sandbox.call('run'), TRAP_OTHER, what)
+    }
+    assert.match(sandbox.trapText(), /call stack/)
+  }
 })
 
 test('memory.grow in a rewritten module fails, but for a growth by nothing', () => {

@@ -1,3 +1,12 @@
+// Why a reset instance can equal a new one. By the core specification an instance's mutable state is its memories, globals,
+// tables, dropped segments and memory size. So the binary must show that
+// - it imports one memory, 32-bit, unshared, min = max, and nothing else: no other way in or out;
+// - each global begins as one numeric constant, which the reset can set again;
+// - data segments are active at constant offsets, so that they can be applied again to a zeroed memory;
+// - tables are never written: not exported, filled by active segments at constant offsets, used by call_indirect alone;
+// - no instruction drops a segment or changes a size, there is no start function, and each instruction is on a list;
+// - no float is computed, since the bits of a NaN may differ from run to run.
+// Everything has a limit, and the platform validates the rest.
 import { LIMITS, type Limits } from './limits.ts'
 import {
   type FunctionBody,

@@ -30,7 +30,10 @@ export type CallOutcome = number
 
 /** The fuel of this run is used up. */
 export const TRAP_FUEL = -1
-/** Any other trap: unreachable, access beyond the memory, division by zero, stack overflow, ... */
+/**
+ * Any other trap: unreachable, access beyond the memory, division by zero, ... Also a recursion that is too deep: how deep
+ * that is depends on the back end and on how far it has compiled the guest, so only this outcome may differ between runs.
+ */
 export const TRAP_OTHER = -2
 /** The entry returned a negative number, which no entry may. */
 export const TRAP_RESULT = -3
