@@ -47,10 +47,11 @@ function convertMap(items: Pair[], path: PropertyKey[], state: State): Record<st
   for (const { key, value } of items) {
     const name = isScalar(key) ? key.value : undefined
     const place = (key ?? value) as Node
-    if (typeof name !== 'string') {
-      problem(place, path, state, 'wrong-type', 'a key must be text: put it in quotes')
-    } else if (name === '<<') {
+    // YAML 1.1 reads a merge key as a symbol.
+    if (name === '<<' || typeof name === 'symbol') {
       problem(place, path, state, 'unsupported', 'merge keys are not available: write the fields out')
+    } else if (typeof name !== 'string') {
+      problem(place, path, state, 'wrong-type', 'a key must be text: put it in quotes')
     } else if (name === '__proto__') {
       problem(place, path, state, 'bad-value', 'this key is not allowed')
     } else if (seen.has(name)) {
