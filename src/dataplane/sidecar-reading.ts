@@ -1,0 +1,142 @@
+// From a sidecar's checked output to the engine's values: one function for each way in which a phase may end.
+
+import {
+  OUT_FLAG_SAMPLED,
+  RESULT_BAD,
+  RESULT_DENY,
+  RESULT_FORWARD,
+  RESULT_INCOMPLETE,
+  RESULT_INTERIM,
+  RESULT_OPENED,
+} from '../sidecar/layout/record.ts'
+import type { Abandoned, Decision, Denial, Opened, ResponseDecision } from './sidecar-decision.ts'
+import type { SidecarMemory } from './sidecar-memory.ts'
+import {
+  BadOutput,
+  MOST_REQUEST_BODY,
+  MOST_RESPONSE_BODY,
+  readContext,
+  readDenialText,
+  readFlags,
+  readFraming,
+  readHead,
+  readHeadLength,
+  readHeadOrNothing,
+  readHost,
+  readLines,
+  readLog,
+  readPort,
+  readReason,
+  readReply,
+  readRequestId,
+  readStatus,
+  readTrace,
+  readVerdicts,
+} from './sidecar-output.ts'
+
+const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
+
+/** `result` is what the entry returned, `received` how many bytes the sidecar was given. */
+export function readOpened(from: SidecarMemory, result: number, received: number): Opened {
+  switch (result) {
+    case RESULT_INCOMPLETE:
+      return INCOMPLETE
+    case RESULT_OPENED:
+      return { kind: 'opened', host: readHost(from), port: readPort(from) }
+    case RESULT_DENY:
+      return { kind: 'denied', denial: readDenial(from, received) }
+    default:
+      throw new BadOutput(`open ended with ${result}`)
+  }
+}
+
+export function readAbandoned(from: SidecarMemory, received: number): Abandoned {
+  const { body, bodyLength } = readFraming(from, MOST_REQUEST_BODY)
+  const headLength = readHeadLength(from, received)
+  return { context: readContext(from), headLength, flags: readFlags(from), body, bodyLength }
+}
+
+export function readDecision(from: SidecarMemory, result: number, received: number): Decision {
+  if (result === RESULT_DENY) return { kind: 'denied', denial: readDenial(from, received) }
+  if (result !== RESULT_FORWARD) throw new BadOutput(`decide ended with ${result}`)
+  const flags = readFlags(from)
+  const { body, sendBody, bodyLength } = readFraming(from, MOST_REQUEST_BODY)
+  return {
+    kind: 'forward',
+    head: readHead(from),
+    headLength: readHeadLength(from, received),
+    flags,
+    body,
+    sendBody,
+    bodyLength,
+    context: readContext(from),
+    verdicts: readVerdicts(from),
+    requestId: readRequestId(from),
+    trace: (flags & OUT_FLAG_SAMPLED) !== 0 ? readTrace(from) : '',
+  }
+}
+
+export function readResponseDecision(
+  from: SidecarMemory,
+  result: number,
+  received: number,
+): ResponseDecision {
+  switch (result) {
+    case RESULT_INCOMPLETE:
+      return INCOMPLETE
+    case RESULT_BAD:
+      return { kind: 'bad', reason: readReason(from) }
+    case RESULT_INTERIM: {
+      const headLength = readHeadLength(from, received)
+      return { kind: 'interim', head: readHeadOrNothing(from), headLength, flags: readFlags(from) }
+    }
+    case RESULT_FORWARD:
+      return readResponse(from, received)
+    default:
+      throw new BadOutput(`respond ended with ${result}`)
+  }
+}
+
+/** The lines to send, or the reason for which there are none. */
+export function readTrailers(from: SidecarMemory, result: number): Buffer | number {
+  if (result === RESULT_FORWARD) return readLines(from)
+  if (result !== RESULT_BAD) throw new BadOutput(`trailers ended with ${result}`)
+  return readReason(from)
+}
+
+function readDenial(from: SidecarMemory, received: number): Denial {
+  const reason = readReason(from)
+  const flags = readFlags(from)
+  const { body, bodyLength } = readFraming(from, MOST_REQUEST_BODY)
+  return {
+    status: readStatus(from, 400, 599),
+    reason,
+    text: readDenialText(from, reason),
+    context: readContext(from),
+    verdicts: readVerdicts(from),
+    requestId: readRequestId(from),
+    trace: (flags & OUT_FLAG_SAMPLED) !== 0 ? readTrace(from) : '',
+    headLength: readHeadLength(from, received),
+    flags,
+    body,
+    bodyLength,
+  }
+}
+
+/** A final response: the head that an upstream's became, or (`received` is 0) a whole reply. */
+function readResponse(from: SidecarMemory, received: number): ResponseDecision {
+  const isReply = received === 0
+  const headLength = readHeadLength(from, isReply ? from.size : received)
+  const { body, sendBody, bodyLength } = readFraming(from, MOST_RESPONSE_BODY)
+  return {
+    kind: 'head',
+    status: readStatus(from, 100, 999),
+    head: isReply ? readReply(from, headLength) : readHead(from),
+    headLength,
+    flags: readFlags(from),
+    body,
+    sendBody,
+    bodyLength,
+    log: readLog(from),
+  }
+}

@@ -1,0 +1,318 @@
+// Running sidecars: the input is marshalled into a fresh sandbox, the guest runs, and its output is checked before the
+// engine sees it. Whatever goes wrong in a sandbox becomes a value of kind `failed`: the request is not let through.
+
+import { loadModule } from '../sandbox/load-module.ts'
+import { type SandboxModule, TRAP_FUEL } from '../sandbox/sandbox.ts'
+import {
+  IN_CONTEXT_PTR,
+  IN_DIRECTION,
+  IN_LOCAL_FIELDS_PTR,
+  IN_LOCAL_STATUS,
+  IN_LOCAL_TEXT_PTR,
+  IN_POLICY_PTR,
+  IN_RESPONSE_FLAGS,
+  IN_TARGET_PORT,
+  IN_TARGET_PTR,
+  IN_UPSTREAM_PTR,
+  OUT_RESULT,
+  OUTPUT,
+  REASON_MEMORY,
+  VARIABLE,
+} from '../sidecar/layout/record.ts'
+import {
+  type Counted,
+  countDecision,
+  countReason,
+  newCounters,
+  type SidecarCounters,
+} from './sidecar-counters.ts'
+import type {
+  Abandoned,
+  ConnectionFacts,
+  Decision,
+  Failed,
+  Opened,
+  ResponseDecision,
+} from './sidecar-decision.ts'
+import { SidecarMemory } from './sidecar-memory.ts'
+import { BadOutput } from './sidecar-output.ts'
+import {
+  readAbandoned,
+  readDecision,
+  readOpened,
+  readResponseDecision,
+  readTrailers,
+} from './sidecar-reading.ts'
+
+export type { SidecarCounters } from './sidecar-counters.ts'
+export type {
+  Abandoned,
+  ConnectionFacts,
+  Decision,
+  Denial,
+  Failed,
+  LogLine,
+  Opened,
+  ResponseDecision,
+} from './sidecar-decision.ts'
+
+const SMALL_PAGES = 1
+const LARGE_PAGES = 16
+const SMALL_ROOM = SMALL_PAGES * 65_536 - VARIABLE
+const LARGE_ROOM = LARGE_PAGES * 65_536 - VARIABLE
+/** Room for what is written besides heads, texts and context: added fields, the log line's own text. */
+const SLACK = 8192
+/** From so many bytes on a head is run only when its end is there, so that one that trickles in costs no run a byte. */
+const TRICKLE = 2048
+/** Fuel of one phase: far above the dearest head and policy that the limits admit. */
+const FUEL = 8_000_000
+const DEFAULT_MAX_HEAD = 16_384
+const HEAD_END = Buffer.from('\r\n\r\n')
+const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
+const NOTHING: Abandoned = { context: Buffer.alloc(0), headLength: 0, flags: 0, body: 0, bodyLength: 0 }
+
+interface OpenInput {
+  received: Buffer
+  start: number
+  length: number
+  facts: ConnectionFacts
+  now: number
+  random: Buffer
+}
+
+/** The sidecars of one engine. Phases run one after the other, each in a fresh sandbox of one of two sizes. */
+export class Sidecars {
+  /** Largest head of a request or response. */
+  maxHeadBytes = DEFAULT_MAX_HEAD
+  /** The engine drains: a client's connection is closed after its response. */
+  draining = false
+  readonly counters: SidecarCounters = newCounters()
+  readonly #small: SidecarMemory
+  readonly #large: SidecarMemory
+  /** Where the last `open` ran, until its `decide`. */
+  #opened: SidecarMemory | null = null
+  #input: OpenInput | null = null
+
+  constructor(small: SandboxModule, large: SandboxModule) {
+    this.#small = new SidecarMemory(small.sandbox())
+    this.#large = new SidecarMemory(large.sandbox())
+  }
+
+  /** Reads the request head at the start of the bytes. `random` is 48 bytes that nobody can foresee. */
+  open(
+    received: Buffer,
+    start: number,
+    end: number,
+    facts: ConnectionFacts,
+    now: number,
+    random: Buffer,
+  ): Opened {
+    this.#opened = null
+    const length = this.#headBytes(received, start, end)
+    if (length < 0) return INCOMPLETE
+    this.#input = { received, start, length, facts, now, random }
+    try {
+      const opened = this.#open(3 * length + SLACK <= SMALL_ROOM ? this.#small : this.#large, this.#input)
+      return this.#counted(opened)
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  /** Judges what `open` read just before, by the policy of whose sidecar this is. `target` is "namespace/name". */
+  decide(policy: Buffer, target: string, targetPort: number): Decision {
+    const memory = this.#opened
+    this.#opened = null
+    try {
+      if (memory === null) throw new BadOutput('decide without open')
+      const { length } = this.#input!
+      if (memory === this.#large || policy.length + 2 * length + SLACK > memory.room) {
+        return this.#counted(this.#decideInLarge(memory, policy, target, targetPort))
+      }
+      const decision = this.#decide(memory, policy, target, targetPort)
+      if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY)
+        return this.#counted(decision)
+      return this.#counted(this.#decideInLarge(memory, policy, target, targetPort))
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  /** Gives up the request that `open` read just before: what a reply to it needs to know. */
+  abandon(): Abandoned {
+    const memory = this.#opened
+    this.#opened = null
+    if (memory === null) return NOTHING
+    try {
+      return readAbandoned(memory, this.#input!.length)
+    } catch (error) {
+      this.#failed(error)
+      return NOTHING
+    }
+  }
+
+  /** Reads an upstream's response head, for the client of the request that left `context`. */
+  respond(
+    policy: Buffer,
+    context: Buffer,
+    received: Buffer,
+    start: number,
+    end: number,
+    now: number,
+    upstream: string,
+    responseFlags: number,
+  ): ResponseDecision {
+    const length = this.#headBytes(received, start, end)
+    if (length < 0) return INCOMPLETE
+    const load = (memory: SidecarMemory) => {
+      memory.head(received, start, length)
+      memory.text(IN_UPSTREAM_PTR, upstream)
+    }
+    return this.#respond(policy, context, now, responseFlags, load, length, 0)
+  }
+
+  /** Words a reply of the mesh's own; the head of the result is the whole reply, `headLength` that of its head. */
+  reply(
+    policy: Buffer,
+    context: Buffer,
+    status: number,
+    text: string,
+    fields: string,
+    now: number,
+    responseFlags: number,
+  ): ResponseDecision {
+    const load = (memory: SidecarMemory) => {
+      memory.word(IN_LOCAL_STATUS, status)
+      memory.text(IN_LOCAL_TEXT_PTR, text)
+      memory.text(IN_LOCAL_FIELDS_PTR, fields)
+    }
+    return this.#respond(policy, context, now, responseFlags, load, 0, 6 * (text.length + fields.length))
+  }
+
+  /** The trailer section to send for the one received, lines and empty line; null where it is not acceptable. */
+  trailers(section: Buffer, direction: number): Buffer | null {
+    if (section.length === 2 && section[0] === 0x0d && section[1] === 0x0a) return section
+    if (section.length > this.maxHeadBytes) return null
+    this.#opened = null
+    this.counters.trailers++
+    try {
+      const memory = this.#begin(2 * section.length + SLACK <= SMALL_ROOM ? this.#small : this.#large, 0)
+      memory.word(IN_DIRECTION, direction)
+      memory.head(section, 0, section.length)
+      const lines = readTrailers(memory, this.#run(memory, 'trailers'))
+      if (typeof lines !== 'number') return lines
+      this.counters.bad++
+      countReason(this.counters.badBy, lines)
+    } catch (error) {
+      this.#failed(error)
+    }
+    return null
+  }
+
+  #open(memory: SidecarMemory, input: OpenInput): Opened {
+    this.#begin(memory, input.now)
+    memory.connection(input.facts, input.random)
+    memory.head(input.received, input.start, input.length)
+    const opened = readOpened(memory, this.#run(memory, 'open'), input.length)
+    if (opened.kind === 'opened') this.#opened = memory
+    return opened
+  }
+
+  #decide(memory: SidecarMemory, policy: Buffer, target: string, targetPort: number): Decision {
+    memory.bytes(IN_POLICY_PTR, policy)
+    memory.text(IN_TARGET_PTR, target)
+    memory.word(IN_TARGET_PORT, targetPort)
+    return readDecision(memory, this.#run(memory, 'decide'), this.#input!.length)
+  }
+
+  /** Judges in the large memory; what was opened in the small one is opened again there. */
+  #decideInLarge(opened: SidecarMemory, policy: Buffer, target: string, targetPort: number): Decision {
+    const large = this.#large
+    if (opened !== large && this.#open(large, this.#input!).kind !== 'opened') {
+      throw new BadOutput('the same head is read in two ways')
+    }
+    this.#opened = null
+    if (policy.length + SLACK > large.room)
+      throw new BadOutput(`the policy of ${policy.length} bytes is too large`)
+    return this.#decide(large, policy, target, targetPort)
+  }
+
+  #respond(
+    policy: Buffer,
+    context: Buffer,
+    now: number,
+    responseFlags: number,
+    load: (memory: SidecarMemory) => void,
+    headLength: number,
+    extra: number,
+  ): ResponseDecision {
+    this.#opened = null
+    const run = (size: SidecarMemory) => {
+      const memory = this.#begin(size, now)
+      load(memory)
+      memory.bytes(IN_POLICY_PTR, policy)
+      memory.bytes(IN_CONTEXT_PTR, context)
+      memory.word(IN_RESPONSE_FLAGS, responseFlags)
+      return readResponseDecision(memory, this.#run(memory, 'respond'), headLength)
+    }
+    const needed = policy.length + 2 * context.length + 3 * headLength + extra + SLACK
+    try {
+      if (needed <= SMALL_ROOM) {
+        const decision = run(this.#small)
+        if (decision.kind !== 'bad' || decision.reason !== REASON_MEMORY) return this.#counted(decision)
+      }
+      if (needed > LARGE_ROOM) throw new BadOutput(`the response phase would need ${needed} bytes of memory`)
+      return this.#counted(run(this.#large))
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  #begin(memory: SidecarMemory, now: number): SidecarMemory {
+    this.counters.sandboxes++
+    memory.begin(now, this.maxHeadBytes, this.draining)
+    return memory
+  }
+
+  #run(memory: SidecarMemory, entry: string): number {
+    const outcome = memory.sandbox.call(entry)
+    if (outcome === TRAP_FUEL) throw new BadOutput(`${entry} ran out of fuel`)
+    if (outcome < 0) throw new BadOutput(`${entry} trapped: ${memory.sandbox.trapText()}`)
+    if (memory.words[(OUTPUT + OUT_RESULT) >> 2] !== outcome)
+      throw new BadOutput(`${entry} contradicts itself`)
+    return outcome
+  }
+
+  /** How many of the received bytes a phase is given; -1 where it need not run yet. */
+  #headBytes(received: Buffer, start: number, end: number): number {
+    const length = Math.min(end - start, this.maxHeadBytes)
+    if (length <= TRICKLE) return length
+    const at = received.indexOf(HEAD_END, start)
+    if (at >= 0 && at + HEAD_END.length - start <= length) return at + HEAD_END.length - start
+    return length === this.maxHeadBytes ? length : -1
+  }
+
+  #counted<T extends Counted>(decision: T): T {
+    countDecision(this.counters, decision)
+    return decision
+  }
+
+  #failed(error: unknown): Failed {
+    this.#opened = null
+    this.counters.failed++
+    // Anything else is a mistake of the host's own, but it must not let a request through or stop an engine either.
+    return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** Loads the guest; throws where it cannot be proved to be what it should be, as without it nothing can run. */
+export function loadSidecars(wasm: Buffer): Sidecars {
+  return new Sidecars(load(wasm, SMALL_PAGES), load(wasm, LARGE_PAGES))
+}
+
+function load(wasm: Buffer, pages: number): SandboxModule {
+  const loaded = loadModule(wasm, { pages, fuel: FUEL, entries: ['open', 'decide', 'respond', 'trailers'] })
+  if (loaded.ok) return loaded.module
+  const { offset, message } = loaded.refusal
+  throw new Error(`the sidecar guest is refused at byte ${offset}: ${message}`)
+}
