@@ -1,10 +1,7 @@
 import {
-  BODY_CLOSE,
   BODY_NONE,
-  OUT_FLAG_CLOSE_CLIENT,
   OUT_FLAG_IDEMPOTENT,
   OUT_FLAG_KEEP_ALIVE,
-  OUT_FLAG_UPGRADE,
   RESPONSE_FLAG_DT,
   RESPONSE_FLAG_SI,
   RESPONSE_FLAG_UC,
@@ -22,13 +19,12 @@ import {
   upstreamAborted,
   waitTimedOut,
 } from '../refusal.ts'
-import type { LogLine } from '../sidecar.ts'
 import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts'
 import type { Admitted } from './admit.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
-import { countStatus, localReply, writeLogs } from './local-reply.ts'
-import { judgeResponse } from './response-head.ts'
+import { IncomingResponse } from './incoming-response.ts'
+import { countStatus, type LocalReply, localReply, writeLogs } from './local-reply.ts'
 
 /** Instances tried one after the other while none accepts a connection. */
 const MAX_CONNECT_ATTEMPTS = 3
@@ -52,16 +48,14 @@ export class Exchange implements Waiter, UpstreamUser {
   #connectAttempts = 0
   #timer: NodeJS.Timeout
   #lastByteAt: number
-  #responseHead: Buffer = EMPTY
-  #response: BodyRelay | null = null
-  #responseAt = 0
+  /** What the instance answers, from the moment that it was granted. */
+  #response: IncomingResponse | null = null
+  /** What the mesh itself answers instead. */
+  #reply: LocalReply | null = null
+  #replyAt = 0
   #requestEndAt = 0
-  #upstreamReusable = false
-  #clientReusable: boolean
-  #status = 0
   #flags = 0
   #tunnelBytes = 0
-  #logs: LogLine[] = []
 
   constructor(client: ClientConnection, admitted: Admitted, startedAt: number, now: number) {
     const { engine } = client
@@ -71,7 +65,6 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#startedAt = startedAt
     this.#lastByteAt = startedAt
     this.#now = now
-    this.#clientReusable = (admitted.flags & OUT_FLAG_KEEP_ALIVE) !== 0
     this.#request = this.#relay(admitted.body, admitted.bodyLength, admitted.sendBody)
     this.#timer = setTimeout(() => this.#timeOut(), this.#nextDeadline())
     engine.counters.requestsInFlight++
@@ -88,6 +81,12 @@ export class Exchange implements Waiter, UpstreamUser {
   granted(endpoint: Endpoint): void {
     this.#endpoint = endpoint
     this.#phase = 'connecting'
+    this.#response = new IncomingResponse({
+      engine: this.#engine,
+      stages: this.#admitted.stages,
+      upstream: endpoint.address,
+      relay: (framing, length, sendFraming) => this.#relay(framing, length, sendFraming),
+    })
     this.#upstream = UpstreamConnection.take(endpoint, this, this.#engine.mesh.limits)
     if (this.#upstream.connected) this.#send()
   }
@@ -127,8 +126,8 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#flags |= flag
     if (this.#phase === 'waiting') this.#admitted.callee.endpoints.cancel(this)
     if (this.#phase !== 'tunnel') this.#engine.counters.clientsAborted++
-    if (this.#status === 0) this.#takeReply({ status: 499, text: '', fields: '', flags: this.#flags })
-    this.#finish(false)
+    if (!this.#answering) this.#makeReply({ status: 499, text: '', fields: '', flags: this.#flags })
+    this.#finish()
   }
 
   // ---- the instance's side ----
@@ -147,17 +146,21 @@ export class Exchange implements Waiter, UpstreamUser {
       this.#tunnelBytes += bytes.length
       return this.#toClient(bytes)
     }
-    if (this.#response) return this.#receiveBody(bytes, [])
-    this.#responseHead = this.#responseHead.length === 0 ? bytes : Buffer.concat([this.#responseHead, bytes])
-    this.#receiveHead()
+    const out = this.#response!.push(bytes)
+    if (out.length > 0) this.#toClient(joined(out))
+    this.#settle()
   }
 
   upstreamEnded(error: NodeJS.ErrnoException | null): void {
     const upstream = this.#upstream!
     this.#upstream = null
-    if (this.#phase === 'tunnel') return this.#finish(false)
+    if (this.#phase === 'tunnel') return this.#finish()
     if (this.#phase === 'connecting') return this.#connectFailed(error)
-    if (this.#response) return this.#responseCut()
+    if (this.#answering) {
+      const out = this.#response!.end()
+      if (out.length > 0) this.#toClient(joined(out))
+      return this.#settle()
+    }
     if (this.#mayResend(upstream)) {
       this.#engine.counters.upstreamResent++
       return this.granted(this.#endpoint!)
@@ -213,7 +216,7 @@ export class Exchange implements Waiter, UpstreamUser {
   #mayResend(upstream: UpstreamConnection): boolean {
     return (
       upstream.uses > 0 &&
-      this.#responseHead.length === 0 &&
+      this.#response!.untouched &&
       this.#admitted.body === BODY_NONE &&
       (this.#admitted.flags & OUT_FLAG_IDEMPOTENT) !== 0 &&
       !this.#endpoint!.gone
@@ -222,68 +225,33 @@ export class Exchange implements Waiter, UpstreamUser {
 
   // ---- receiving ----
 
-  #receiveHead(): void {
-    const { stages } = this.#admitted
-    for (;;) {
-      const judged = judgeResponse(
-        this.#engine,
-        stages,
-        this.#responseHead,
-        this.#endpoint!.address,
-        this.#flags,
-      )
-      if (judged.kind === 'incomplete') return
-      if (judged.kind === 'bad') {
+  /** Part of the instance's answer has gone out to the client, so no other answer can. */
+  get #answering(): boolean {
+    return this.#response !== null && this.#response.status !== 0
+  }
+
+  /** Acts on what has become of the answer. */
+  #settle(): void {
+    switch (this.#response!.state) {
+      case 'refused':
         this.#engine.counters.upstreamBad++
         return this.#fail(badUpstream())
-      }
-      const rest = this.#responseHead.subarray(judged.headLength)
-      this.#responseHead = rest
-      if (judged.kind === 'interim') {
-        this.#toClient(judged.head)
-        continue
-      }
-      this.#status = judged.status
-      this.#logs = judged.logs
-      this.#responseAt = performance.now()
-      this.#upstreamReusable = (judged.upstreamFlags & OUT_FLAG_KEEP_ALIVE) !== 0
-      if (judged.clientFlags & OUT_FLAG_CLOSE_CLIENT || judged.sendBody === BODY_CLOSE)
-        this.#clientReusable = false
-      if (judged.upstreamFlags & OUT_FLAG_UPGRADE) return this.#switchProtocols(judged.head, rest)
-      if (this.#phase === 'sending') this.#phase = 'receiving'
-      this.#response = this.#relay(judged.body, judged.bodyLength, judged.sendBody)
-      return this.#receiveBody(rest, [judged.head])
+      case 'broken':
+        this.#engine.counters.upstreamAborted++
+        this.#flags |= RESPONSE_FLAG_UC
+        return this.#cutClient()
+      case 'switched':
+        return this.#openTunnel()
+      case 'done':
+        return this.#finish()
+      case 'body':
+        if (this.#phase === 'sending' && this.#request.done) this.#phase = 'receiving'
     }
   }
 
-  #receiveBody(bytes: Buffer, out: Buffer[]): void {
-    const response = this.#response!
-    const end = response.push(bytes, 0, out)
-    if (end < bytes.length) this.#upstreamReusable = false // bytes behind the answer belong to no request
-    if (out.length > 0) this.#toClient(joined(out))
-    if (response.bad) return this.#responseCut()
-    if (response.done) this.#finish(this.#request.done)
-  }
-
-  /** The instance closed the connection inside the body: the end of a close-delimited one, else a broken answer. */
-  #responseCut(): void {
-    const response = this.#response!
-    const out: Buffer[] = []
-    response.end(out)
-    if (response.done) {
-      if (out.length > 0) this.#toClient(joined(out))
-      return this.#finish(this.#request.done)
-    }
-    this.#engine.counters.upstreamAborted++
-    this.#flags |= RESPONSE_FLAG_UC
-    this.#cutClient()
-  }
-
-  #switchProtocols(head: Buffer, rest: Buffer): void {
+  #openTunnel(): void {
     this.#engine.counters.upgraded++
     this.#phase = 'tunnel'
-    this.#toClient(rest.length > 0 ? Buffer.concat([head, rest]) : head)
-    this.#tunnelBytes = rest.length
     const early = this.#client.takeKept()
     if (early.length > 0) this.#toUpstream(early)
   }
@@ -293,66 +261,62 @@ export class Exchange implements Waiter, UpstreamUser {
   #fail(refusal: Refusal): void {
     if (this.#phase === 'done') return
     this.#flags |= refusal.flags
-    if (this.#status !== 0) return this.#cutClient()
-    this.#client.socket.write(this.#takeReply(refusal))
-    // A request whose body is unread leaves bytes behind that are no request.
-    const rest = this.#pending
+    if (this.#answering) return this.#cutClient()
+    this.#client.socket.write(this.#makeReply(refusal).bytes)
+    // Of a request whose body is unread, what follows is no request.
+    if (this.#request.done) this.#client.keep(this.#pending)
     this.#pending = EMPTY
-    if (this.#request.done) this.#client.keep(rest)
-    this.#upstreamReusable = false
-    this.#finish(this.#request.done)
+    this.#finish()
   }
 
-  #takeReply(refusal: Refusal): Buffer {
-    const reply = localReply(this.#engine, this.#admitted.stages, refusal, Date.now())
-    this.#status = reply.status
-    this.#logs = reply.logs
-    this.#responseAt = performance.now()
-    this.#tunnelBytes = reply.bodyBytes
-    return reply.bytes
+  #makeReply(refusal: Refusal): LocalReply {
+    this.#reply = localReply(this.#engine, this.#admitted.stages, refusal, Date.now())
+    this.#replyAt = performance.now()
+    return this.#reply
   }
 
-  /** Part of the response is out, so all that can be said is that it ends here. */
+  /** Part of the answer is out, so all that can be said is that it ends here. */
   #cutClient(): void {
-    this.#upstreamReusable = false
-    this.#finish(false)
+    this.#finish()
     this.#client.socket.destroy()
   }
 
-  #finish(requestRead: boolean): void {
+  #finish(): void {
     if (this.#phase === 'done') return
     this.#phase = 'done'
     clearTimeout(this.#timer)
     this.#engine.counters.requestsInFlight--
     const upstream = this.#upstream
+    const response = this.#reply ? null : this.#response
     this.#upstream = null
-    if (upstream && this.#upstreamReusable && requestRead) upstream.release(this.#engine.mesh.limits)
+    if (upstream && response?.upstreamReusable && this.#request.done)
+      upstream.release(this.#engine.mesh.limits)
     else upstream?.destroy()
     if (this.#endpoint) this.#admitted.callee.endpoints.release(this.#endpoint)
     this.#record()
-    this.#client.exchangeEnded(this.#clientReusable && requestRead)
+    const keepAlive = (this.#admitted.flags & OUT_FLAG_KEEP_ALIVE) !== 0 && this.#request.done
+    this.#client.exchangeEnded(
+      keepAlive && (this.#reply !== null || (response?.state === 'done' && response.clientKeepsAlive)),
+    )
   }
 
   #record(): void {
-    countStatus(this.#engine, this.#status)
+    const reply = this.#reply
+    const response = this.#response
+    const status = reply ? reply.status : response!.status
     const endAt = performance.now()
     const durationMs = endAt - this.#startedAt
-    writeLogs(this.#engine, this.#logs, {
+    countStatus(this.#engine, status)
+    writeLogs(this.#engine, reply ? reply.logs : response!.logs, {
       bytesReceived: this.#request.bytes,
-      bytesSent: this.#response ? this.#response.bytes : this.#tunnelBytes,
+      bytesSent: reply ? reply.bodyBytes : response!.bodyBytes + this.#tunnelBytes,
       durationMs,
-      responseMs: this.#responseAt - this.#startedAt,
+      responseMs: (reply ? this.#replyAt : response!.startedAt) - this.#startedAt,
       requestMs: (this.#requestEndAt || endAt) - this.#startedAt,
       responseFlags: this.#flags,
     })
     const { requestId, records } = this.#admitted
-    this.#engine.decisions.add({
-      requestId,
-      time: this.#now,
-      durationMs,
-      status: this.#status,
-      stages: records,
-    })
+    this.#engine.decisions.add({ requestId, time: this.#now, durationMs, status, stages: records })
   }
 
   // ---- time ----
@@ -376,7 +340,7 @@ export class Exchange implements Waiter, UpstreamUser {
 
   /** Bytes of a body are expected now. */
   #streaming(): boolean {
-    return this.#response !== null || (this.#phase === 'sending' && !this.#request.done)
+    return this.#answering || (this.#phase === 'sending' && !this.#request.done)
   }
 
   #timeOut(): void {
@@ -388,7 +352,7 @@ export class Exchange implements Waiter, UpstreamUser {
     const timeoutMs = this.#wholeMs()
     if (this.#phase !== 'tunnel' && performance.now() - this.#startedAt >= timeoutMs) {
       this.#engine.counters.timedOut++
-      if (this.#status !== 0) this.#flags |= RESPONSE_FLAG_DT
+      if (this.#answering) this.#flags |= RESPONSE_FLAG_DT
       if (this.#phase === 'waiting') {
         this.#admitted.callee.endpoints.cancel(this)
         return this.#fail(waitTimedOut(timeoutMs))

@@ -28,7 +28,6 @@ export function judgeResponse(
   stages: readonly Stage[],
   received: Buffer,
   upstream: string,
-  flags: number,
 ): JudgedResponse {
   const now = Date.now()
   const innermost = stages[stages.length - 1]!
@@ -40,7 +39,7 @@ export function judgeResponse(
     received.length,
     now,
     upstream,
-    flags,
+    0,
   )
   if (inner.kind === 'incomplete') return inner
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
@@ -57,7 +56,7 @@ export function judgeResponse(
       outer.head.length,
       now,
       upstream,
-      flags,
+      0,
     )
     if (next.kind !== inner.kind) return rejected(engine, next)
     outer = next as typeof outer

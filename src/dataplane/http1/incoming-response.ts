@@ -1,0 +1,122 @@
+import {
+  BODY_CLOSE,
+  OUT_FLAG_CLOSE_CLIENT,
+  OUT_FLAG_KEEP_ALIVE,
+  OUT_FLAG_UPGRADE,
+} from '../../sidecar/layout/record.ts'
+import type { EngineContext } from '../engine-context.ts'
+import type { LogLine } from '../sidecar.ts'
+import type { Stage } from './admit.ts'
+import type { BodyRelay } from './body-relay.ts'
+import { judgeResponse } from './response-head.ts'
+
+export interface ResponseSurroundings {
+  engine: EngineContext
+  stages: readonly Stage[]
+  /** The instance's address, for logs. */
+  upstream: string
+  /** The client's connection, in terms of this exchange's body relays. */
+  relay(framing: number, length: number, sendFraming: number): BodyRelay
+}
+
+/**
+ * An instance's answer as it arrives. `head`: no final head yet; `body`: head out, body under way; `done`; `refused`: the
+ * head is not acceptable; `broken`: the head is out and the body can't be what it announced; `switched`: 101.
+ */
+export class IncomingResponse {
+  readonly #surroundings: ResponseSurroundings
+  #state: 'head' | 'body' | 'done' | 'refused' | 'broken' | 'switched' = 'head'
+  #received: Buffer = EMPTY
+  #body: BodyRelay | null = null
+  #extraBytes = false
+  #upstreamKeepsAlive = false
+  status = 0
+  logs: LogLine[] = []
+  /** performance.now() when the final head came; 0 until then. */
+  startedAt = 0
+  /** The client's connection may carry another request after this answer. */
+  clientKeepsAlive = true
+
+  constructor(surroundings: ResponseSurroundings) {
+    this.#surroundings = surroundings
+  }
+
+  get state() {
+    return this.#state
+  }
+
+  /** Nothing of it has arrived. */
+  get untouched(): boolean {
+    return this.#state === 'head' && this.#received.length === 0
+  }
+
+  /** The instance's connection may carry another request. */
+  get upstreamReusable(): boolean {
+    return this.#state === 'done' && this.#upstreamKeepsAlive && !this.#extraBytes
+  }
+
+  /** Bytes of the body sent on so far. */
+  get bodyBytes(): number {
+    return this.#body?.bytes ?? 0
+  }
+
+  /** Takes what has arrived; gives what is to be sent to the client, in order. */
+  push(bytes: Buffer): Buffer[] {
+    const out: Buffer[] = []
+    if (this.#state === 'head') this.#readHead(bytes, out)
+    else this.#readBody(bytes, out)
+    return out
+  }
+
+  /** The instance closed its connection; gives what ends the message towards the client. */
+  end(): Buffer[] {
+    const out: Buffer[] = []
+    this.#body?.end(out)
+    this.#judgeBody()
+    return out
+  }
+
+  #readHead(bytes: Buffer, out: Buffer[]): void {
+    const { engine, stages, upstream, relay } = this.#surroundings
+    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
+    for (;;) {
+      const judged = judgeResponse(engine, stages, this.#received, upstream)
+      if (judged.kind === 'incomplete') return
+      if (judged.kind === 'bad') {
+        this.#state = 'refused'
+        return
+      }
+      if (judged.head.length > 0) out.push(judged.head)
+      const rest = this.#received.subarray(judged.headLength)
+      this.#received = rest
+      if (judged.kind === 'interim') continue
+      this.status = judged.status
+      this.logs = judged.logs
+      this.startedAt = performance.now()
+      this.#upstreamKeepsAlive = (judged.upstreamFlags & OUT_FLAG_KEEP_ALIVE) !== 0
+      this.clientKeepsAlive =
+        (judged.clientFlags & OUT_FLAG_CLOSE_CLIENT) === 0 && judged.sendBody !== BODY_CLOSE
+      if (judged.upstreamFlags & OUT_FLAG_UPGRADE) {
+        this.#state = 'switched'
+        if (rest.length > 0) out.push(rest)
+        return
+      }
+      this.#state = 'body'
+      this.#body = relay(judged.body, judged.bodyLength, judged.sendBody)
+      return this.#readBody(rest, out)
+    }
+  }
+
+  #readBody(bytes: Buffer, out: Buffer[]): void {
+    const end = this.#body!.push(bytes, 0, out)
+    if (end < bytes.length) this.#extraBytes = true // bytes behind the answer belong to no request
+    this.#judgeBody()
+  }
+
+  #judgeBody(): void {
+    if (this.#body?.bad) this.#state = 'broken'
+    else if (this.#body?.done) this.#state = 'done'
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0)
