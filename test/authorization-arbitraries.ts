@@ -13,7 +13,7 @@ export const OTHER_PORT = 9000
 
 const NAMESPACES = ['shop', 'dev', 'shop-eu']
 const ACCOUNTS = ['cart', 'cart-admin', 'frontend']
-const METHODS = ['GET', 'POST', 'PUT', 'get']
+const METHODS = ['GET', 'POST', 'PUT', 'GETS']
 const SEGMENTS = ['admin', 'api', 'v1', 'a', 'x=1', '%20', 'data.txt']
 const HOSTS = ['payment.shop', 'Payment.Shop', 'payment.shop.svc.cluster.local', 'shop']
 const IPS = ['10.1.2.3', '10.1.2.4', '192.168.0.1', '0.0.0.0', '2001:db8::1', '2001:db8:1::2', '::1']

@@ -13,7 +13,6 @@ import {
   ATTRIBUTE_REQUEST_PRINCIPAL,
   ATTRIBUTE_SNI,
   ATTRIBUTE_SOURCE_IP,
-  CONDITION_COOKIE,
   CONDITION_NOT,
 } from '../sidecar/layout/authorization.ts'
 import { ByteWriter } from './byte-writer.ts'
@@ -52,11 +51,10 @@ export function encodeCondition(condition: Condition, domains: TrustDomains): En
   const payload = encodePayload(condition, domains)
   if (!payload.ok) return payload
   const { attribute, negated } = condition
-  const cookie = attribute.kind === 'header' && attribute.name.toLowerCase() === 'cookie'
   const id = attributeId(attribute)
   const out = new ByteWriter()
   out.block(() => {
-    out.u16(id).u16((negated ? CONDITION_NOT : 0) | (cookie ? CONDITION_COOKIE : 0))
+    out.u16(id).u16(negated ? CONDITION_NOT : 0)
     out.bytes(payload.bytes)
   })
   return { ok: true, bytes: out.finish(), cost: id }

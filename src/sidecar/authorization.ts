@@ -2,7 +2,7 @@
 // else an ALLOW policy must match. AUDIT policies are noted only. Every block is judged where it lies (layout/authorization.ts).
 
 import { conditionHolds } from './condition.ts'
-import { forgetJoined } from './joined-field.ts'
+import { forgetForwarded } from './field-as-forwarded.ts'
 import {
   ACTION_ALLOW,
   ACTION_DENY,
@@ -58,7 +58,7 @@ export function judgeAuthorization(section: i32, sectionLen: i32): i32 {
   // Without its policies a function can be reached by nobody.
   if (sectionLen < AUTHORIZATION_HEADER) return refuse(0, NO_RULE, 0)
   readPeer()
-  forgetJoined()
+  forgetForwarded()
   let policy = section + AUTHORIZATION_HEADER
   let allowPolicies = 0
   for (let left = load<i32>(section + AUTHORIZATION_POLICIES); left > 0; left--) {

@@ -2,7 +2,7 @@
 // request does not have matches no value, so a condition on it fails and a negated one holds.
 
 import { claimCount, claimLen, claimPtr } from './claims.ts'
-import { joinedLen, joinedPtr, joinField } from './joined-field.ts'
+import { findForwarded, forwardedLen, forwardedPtr } from './field-as-forwarded.ts'
 import {
   ATTRIBUTE_AUTHORITY,
   ATTRIBUTE_CLAIM,
@@ -23,7 +23,6 @@ import {
   BLOCK_SIZE,
   CONDITION_ATTRIBUTE,
   CONDITION_BITS,
-  CONDITION_COOKIE,
   CONDITION_HEADER,
   CONDITION_NOT,
   FAMILY_IPV4,
@@ -46,10 +45,10 @@ import { listMatches } from './string-list.ts'
 
 export function conditionHolds(condition: i32): bool {
   const bits: i32 = load<u16>(condition + CONDITION_BITS)
-  return valueMatches(condition, bits) != ((bits & CONDITION_NOT) != 0)
+  return valueMatches(condition) != ((bits & CONDITION_NOT) != 0)
 }
 
-function valueMatches(condition: i32, bits: i32): bool {
+function valueMatches(condition: i32): bool {
   const values = condition + CONDITION_HEADER
   switch (load<u16>(condition + CONDITION_ATTRIBUTE) as i32) {
     case ATTRIBUTE_METHOD:
@@ -67,7 +66,7 @@ function valueMatches(condition: i32, bits: i32): bool {
     case ATTRIBUTE_PORT:
       return portMatches(values)
     case ATTRIBUTE_HEADER:
-      return headerMatches(values, (bits & CONDITION_COOKIE) != 0)
+      return headerMatches(values)
     case ATTRIBUTE_SOURCE_IP:
       return ipMatches(values, INPUT + IN_SOURCE_IP)
     case ATTRIBUTE_REMOTE_IP:
@@ -96,10 +95,10 @@ function portMatches(values: i32): bool {
   return false
 }
 
-function headerMatches(subject: i32, cookie: bool): bool {
+function headerMatches(subject: i32): bool {
   const length = load<i32>(subject + 4)
-  if (!joinField(subject + 8, length, load<u32>(subject), cookie)) return false
-  return listMatches(subject + 8 + ((length + 3) & ~3), joinedPtr(), joinedLen(), false)
+  if (!findForwarded(subject + 8, length, load<u32>(subject))) return false
+  return listMatches(subject + 8 + ((length + 3) & ~3), forwardedPtr(), forwardedLen(), false)
 }
 
 function ipMatches(values: i32, address: i32): bool {

@@ -60,8 +60,6 @@ export const CONDITION_HEADER: i32 = 8
 
 /** The condition holds if no value matches: notValues, notPaths and the like. */
 export const CONDITION_NOT: i32 = 1
-/** Header conditions: repeated fields are joined by "; " (the cookie field) rather than ",". */
-export const CONDITION_COOKIE: i32 = 2
 
 export const ATTRIBUTE_METHOD: i32 = 1
 export const ATTRIBUTE_PORT: i32 = 2

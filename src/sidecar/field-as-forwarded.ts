@@ -1,0 +1,115 @@
+// A field's whole value as the function will get it, which is what policies judge: repeated fields are one list
+// (RFC 9110 5.3), joined by commas as Envoy does, cookies by "; "; what the sidecar drops is not there; what the mesh
+// itself says of the request's way stands in place of what came. Trace fields are judged as received.
+
+import { HOP_BY_HOP, isIn } from './field-classes.ts'
+import { idOfName } from './field-table.ts'
+import { fieldDropped } from './fields.ts'
+import { cameByTls, replacedFields } from './forwarded.ts'
+import { outIp } from './ip-address.ts'
+import {
+  FIELD_COOKIE,
+  FIELD_X_FORWARDED_FOR,
+  FIELD_X_FORWARDED_PROTO,
+  FIELD_X_REQUEST_ID,
+} from './layout/fields.ts'
+import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
+import { SECTION_HTTP } from './layout/policy.ts'
+import { DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
+import {
+  direction,
+  fieldValueLen,
+  fieldValuePtr,
+  findField,
+  nextField,
+  outBytes,
+  outPosition,
+  outText,
+  requestIdPtr,
+} from './message.ts'
+import { sectionLen, sectionPtr } from './policy.ts'
+import { REQUEST_ID_LEN } from './request-id.ts'
+
+const NOTHING: i32 = -1
+const FORWARDED_FOR: i32 = -2
+
+let value: i32 = 0
+let valueSize: i32 = 0
+/** Which value was written last, since the next condition often asks for the same: a field's index, or one of these. */
+let written: i32 = -1
+
+/** Forgets what was written in an earlier call, whose output is gone. */
+export function forgetForwarded(): void {
+  written = NOTHING
+}
+
+/** Finds the field; false where none goes on. Its value is then at forwardedPtr. */
+export function findForwarded(namePtr: i32, nameLen: i32, hash: u32): bool {
+  const id = idOfName(namePtr, nameLen, hash)
+  if (id == FIELD_X_REQUEST_ID) return take(requestIdPtr(), REQUEST_ID_LEN)
+  const isIngress = direction() == DIRECTION_INGRESS
+  if (isIngress && id == FIELD_X_FORWARDED_PROTO) return writeProto()
+  const first = notDropped(findField(namePtr, nameLen, hash))
+  if (isIngress && id == FIELD_X_FORWARDED_FOR) return writeForwardedFor(first)
+  if (first < 0 || isIn(HOP_BY_HOP | replacedFields(trustedProxies()), id)) return false
+  const second = notDropped(nextField(first))
+  if (second < 0) return take(fieldValuePtr(first), fieldValueLen(first))
+  return writeList(first, second, id == FIELD_COOKIE)
+}
+
+export function forwardedPtr(): i32 {
+  return value
+}
+
+export function forwardedLen(): i32 {
+  return valueSize
+}
+
+/** The field itself or the next one of its name that is not dropped, -1 where there is none. */
+function notDropped(field: i32): i32 {
+  while (field >= 0 && fieldDropped(field)) field = nextField(field)
+  return field
+}
+
+function trustedProxies(): i32 {
+  return sectionLen(SECTION_HTTP) < HTTP_SIZE ? 0 : load<i32>(sectionPtr(SECTION_HTTP) + HTTP_TRUSTED_PROXIES)
+}
+
+function take(ptr: i32, len: i32): bool {
+  value = ptr
+  valueSize = len
+  return true
+}
+
+function writeProto(): bool {
+  const start = outPosition()
+  outText(cameByTls(trustedProxies()) ? 'https' : 'http')
+  written = NOTHING
+  return take(start, outPosition() - start)
+}
+
+/** What came, then the peer's own address. */
+function writeForwardedFor(first: i32): bool {
+  if (written == FORWARDED_FOR) return true
+  const start = outPosition()
+  for (let field = first; field >= 0; field = notDropped(nextField(field))) {
+    if (fieldValueLen(field) == 0) continue
+    outBytes(fieldValuePtr(field), fieldValueLen(field))
+    outText(',')
+  }
+  outIp(INPUT + IN_SOURCE_IP)
+  written = FORWARDED_FOR
+  return take(start, outPosition() - start)
+}
+
+function writeList(first: i32, second: i32, cookie: bool): bool {
+  if (written == first) return true
+  const start = outPosition()
+  outBytes(fieldValuePtr(first), fieldValueLen(first))
+  for (let field = second; field >= 0; field = notDropped(nextField(field))) {
+    outText(cookie ? '; ' : ',')
+    outBytes(fieldValuePtr(field), fieldValueLen(field))
+  }
+  written = first
+  return take(start, outPosition() - start)
+}
