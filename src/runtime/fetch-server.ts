@@ -112,21 +112,24 @@ async function send(response: Response, outgoing: ServerResponse, isHead: boolea
   // A body that is whole already (a string, bytes) says so at once, and goes out with its length instead of in chunks.
   const second = body.read()
   const isWhole = await Promise.race([second.then(({ done }) => done), nextTurn()])
+  let chunk = bytesOf(first!.value)
   if (isWhole && !response.headers.has('content-length'))
-    headers.push('content-length', String(first!.value!.byteLength))
+    headers.push('content-length', String(chunk.byteLength))
   writeHead(response, outgoing, headers)
   outgoing.on('close', () => void body.cancel().catch(() => {}))
-  let next: typeof second
-  for (let chunk = first!.value, read = second; ; read = next) {
-    if (!(chunk instanceof Uint8Array))
-      throw new TypeError("a response's body must consist of Uint8Array chunks")
+  let ahead: typeof second | null = second
+  for (; ; ahead = null) {
     if (!outgoing.write(chunk)) await drained(outgoing)
-    const { done, value } = await read
+    const { done, value } = await (ahead ?? body.read())
     if (done || outgoing.destroyed) break
-    chunk = value
-    next = body.read()
+    chunk = bytesOf(value)
   }
   outgoing.end()
+}
+
+function bytesOf(chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk
+  throw new TypeError("a response's body must consist of Uint8Array chunks")
 }
 
 function writeHead(response: Response, outgoing: ServerResponse, headers: string[]): void {
@@ -135,7 +138,8 @@ function writeHead(response: Response, outgoing: ServerResponse, headers: string
 }
 
 function fail(outgoing: ServerResponse, status: number, text: string): void {
-  outgoing.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
+  const headers = { 'content-type': 'text/plain; charset=utf-8', 'content-length': text.length + 1 }
+  outgoing.writeHead(status, headers)
   outgoing.end(`${text}\n`)
 }
 

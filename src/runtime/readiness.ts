@@ -52,6 +52,8 @@ export const TCP_PROBE: Probe = {
 
 const FIRST_STEP_MS = 2
 const LONGEST_STEP_MS = 50
+/** Fields that a request has once: the manifest's last one counts. */
+const SINGLE = new Set(['host', 'user-agent'])
 
 function ask(handler: Probe['handler'], target: ProbeTarget, signal: AbortSignal): Promise<ProbeResult> {
   switch (handler.kind) {
@@ -82,10 +84,11 @@ function askHttp(
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   return new Promise((resolve) => {
-    const headers: Record<string, string[]> = { 'user-agent': ['mayfly-probe'] }
+    const headers: Record<string, string | string[]> = { 'user-agent': 'mayfly-probe' }
     for (const { name, value } of handler.headers) {
       const key = name.toLowerCase()
-      headers[key] = key === 'user-agent' || !headers[key] ? [value] : [...headers[key], value]
+      const before = headers[key]
+      headers[key] = before === undefined || SINGLE.has(key) ? value : [before, value].flat()
     }
     const options = {
       host: target.host,
