@@ -3,18 +3,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildSidecar, sidecarIsCurrent } from '../scripts/build-sidecar.ts'
-import type { AuthorizationPolicy } from '../src/api/authorization-policy.ts'
 import { type FunctionSpec, toFunctionSpec } from '../src/api/function-spec.ts'
 import { formatManifestError } from '../src/api/manifest-error.ts'
-import type { MeshConfigSpec } from '../src/api/mesh-config.ts'
 import { readManifests } from '../src/api/read-manifests.ts'
 import { meshConfigOf, ofKind } from '../src/api/resource.ts'
-import type { Sidecar } from '../src/api/sidecar.ts'
 import { ipBytes } from '../src/dataplane/ip-bytes.ts'
 import { loadSidecars, type Sidecars } from '../src/dataplane/sidecar.ts'
-import { compileAuthorization } from '../src/policy/authorization.ts'
-import { compileEgress } from '../src/policy/egress.ts'
-import type { RuleName } from '../src/policy/section.ts'
+import { type CompiledPolicy, compilePolicy, type MeshView } from '../src/policy/compile-policy.ts'
 import {
   DIRECTION_INBOUND,
   NO_RULE,
@@ -22,12 +17,6 @@ import {
   VERDICT_AUDIT,
   VERDICT_SIZE,
 } from '../src/sidecar/layout/record.ts'
-
-export interface World {
-  readonly config: MeshConfigSpec
-  readonly authorizationPolicies: readonly AuthorizationPolicy[]
-  readonly sidecars: readonly Sidecar[]
-}
 
 export interface Judged {
   readonly allowed: boolean
@@ -54,46 +43,29 @@ export interface Question {
   readonly target?: string
 }
 
-export interface CompiledWorld {
-  readonly policy: Buffer
-  readonly rules: readonly RuleName[]
-}
-
 /** The manifests and the function `name` among them; throws with all errors where they are not valid. */
-export function readWorld(yaml: string, name: string): { world: World; fn: FunctionSpec } {
+export function readWorld(yaml: string, name: string): { world: MeshView; fn: FunctionSpec } {
   const reading = readManifests([{ path: 'manifests.yaml', text: yaml }])
   if (!reading.ok) throw new Error(reading.errors.map(formatManifestError).join('\n'))
   const { resources } = reading
   const config = meshConfigOf(resources)
-  const service = ofKind(resources, 'Service').find(
-    ({ metadata }) => `${metadata.namespace}/${metadata.name}` === name,
-  )
-  if (!service) throw new Error(`no Service ${name}`)
-  return {
-    world: {
-      config,
-      authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
-      sidecars: ofKind(resources, 'Sidecar'),
-    },
-    fn: toFunctionSpec(service, config),
+  const functions = ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config))
+  const fn = functions.find(({ key }) => key === name)
+  if (!fn) throw new Error(`no Service ${name}`)
+  const world = {
+    config,
+    authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
+    sidecars: ofKind(resources, 'Sidecar'),
+    telemetries: ofKind(resources, 'Telemetry'),
+    functions,
   }
+  return { world, fn }
 }
 
-export function compileWorld(world: World, fn: FunctionSpec): CompiledWorld {
-  const authorization = compileAuthorization(world, fn)
-  const egress = compileEgress(world, fn)
-  if (!authorization.ok || !egress.ok) throw new Error('the policies cannot be compiled')
-  const http = Buffer.alloc(8)
-  http.writeUInt32LE(world.config.defaultConfig.gatewayTopology.numTrustedProxies, 4)
-  const policy = policyBlock([
-    Buffer.alloc(0),
-    http,
-    authorization.bytes,
-    egress.bytes,
-    Buffer.alloc(0),
-    Buffer.alloc(0),
-  ])
-  return { policy, rules: authorization.rules }
+export function compileWorld(world: MeshView, fn: FunctionSpec): CompiledPolicy {
+  const compilation = compilePolicy(world, fn)
+  if (!compilation.ok) throw new Error(compilation.errors.map(formatManifestError).join('\n'))
+  return compilation.policy
 }
 
 export class Judge {
@@ -111,7 +83,7 @@ export class Judge {
     return new Judge(loadSidecars(readFileSync(join(import.meta.dirname, '../build/sidecar.wasm'))))
   }
 
-  judge({ policy, rules }: CompiledWorld, fn: FunctionSpec, question: Question): Judged {
+  judge({ bytes, rules }: CompiledPolicy, fn: FunctionSpec, question: Question): Judged {
     const head = headOf(question)
     const facts = {
       direction: question.direction ?? DIRECTION_INBOUND,
@@ -124,13 +96,16 @@ export class Judge {
     }
     const opened = this.#sidecars.open(head, 0, head.length, facts, 1_700_000_000_000, RANDOM)
     if (opened.kind !== 'opened') throw new Error(`the head is not acceptable: ${JSON.stringify(opened)}`)
-    const decision = this.#sidecars.decide(policy, question.target ?? fn.key, fn.port)
+    const decision = this.#sidecars.decide(bytes, question.target ?? fn.key, fn.port)
     if (decision.kind === 'failed') throw new Error(decision.reason)
     const denial = decision.kind === 'denied' ? decision.denial : null
     const found = authorizationVerdicts(
       denial ? denial.verdicts : (decision as { verdicts: Buffer }).verdicts,
     )
-    const nameOf = (rule: number) => (rule === NO_RULE ? '' : `${rules[rule]!.policy}#${rules[rule]!.index}`)
+    const nameOf = (rule: number) => {
+      const name = rules[POLICY_AUTHORIZATION]?.[rule]
+      return name ? `${name.policy}#${name.index}` : ''
+    }
     return {
       allowed: denial === null,
       status: denial?.status ?? 0,
@@ -157,23 +132,4 @@ function authorizationVerdicts(bytes: Buffer): { verdict: number; rule: number }
   return Array.from({ length: bytes.length / VERDICT_SIZE }, (_, index) => index * VERDICT_SIZE)
     .filter((at) => bytes[at] === POLICY_AUTHORIZATION)
     .map((at) => ({ verdict: bytes[at + 1]!, rule: bytes.readUInt16LE(at + 2) }))
-}
-
-function policyBlock(sections: readonly Buffer[]): Buffer {
-  const table = 16 + 8 * sections.length
-  const header = Buffer.alloc(table)
-  const parts: Buffer[] = [header]
-  let at = table
-  for (const [index, section] of sections.entries()) {
-    header.writeUInt32LE(section.length === 0 ? 0 : at, 16 + 8 * index)
-    header.writeUInt32LE(section.length, 20 + 8 * index)
-    const padded = Buffer.alloc((section.length + 7) & ~7)
-    section.copy(padded)
-    parts.push(padded)
-    at += padded.length
-  }
-  header.writeUInt32LE(1, 0)
-  header.writeUInt32LE(at, 4)
-  header.writeUInt32LE(sections.length, 12)
-  return Buffer.concat(parts)
 }
