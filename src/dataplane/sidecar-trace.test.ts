@@ -1,0 +1,385 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import {
+  DIRECTION_INBOUND,
+  DIRECTION_INGRESS,
+  DIRECTION_OUTBOUND,
+  OUT_FLAG_SAMPLED,
+} from '../sidecar/layout/record.ts'
+import {
+  decide,
+  forwardedFields,
+  policyOf,
+  RANDOM,
+  type RequestFacts,
+  telemetry,
+} from './telemetry-testing.ts'
+
+const TRACE = '12345678901234567890123456789012'
+const PARENT = '1234567890123456'
+const NEW_TRACE = '000102030405060708090a0b0c0d0e0f'
+const NEW_SPAN = '1011121314151617'
+
+const sampling = (percentage: number) => ({
+  defaultConfig: {
+    gatewayTopology: { numTrustedProxies: 0 },
+    tracing: { sampling: percentage, customTags: {} },
+  } as never,
+})
+const never = policyOf(sampling(0))
+const always = policyOf(sampling(100))
+
+function forward(policy: Buffer, fields: readonly (readonly [string, string])[], facts: RequestFacts = {}) {
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  return decide(policy, `GET /a HTTP/1.1\r\nhost: cart.shop.localhost\r\n${lines}\r\n`, facts)
+}
+
+function traceFields(policy: Buffer, fields: readonly (readonly [string, string])[], facts?: RequestFacts) {
+  const all = forwardedFields(forward(policy, fields, facts))
+  return { traceparent: all.get('traceparent') ?? [], tracestate: all.get('tracestate') ?? [], all }
+}
+
+describe('traceparent', () => {
+  const continued = (flags: string) => `00-${TRACE}-${NEW_SPAN}-${flags}`
+  const begun = `00-${NEW_TRACE}-${NEW_SPAN}-02`
+  const valid = `00-${TRACE}-${PARENT}-01`
+
+  test('without one a trace begins, with the random flag of Level 2', () => {
+    assert.deepEqual(traceFields(never, []).traceparent, [begun])
+  })
+
+  // The cases of the specification's own test suite: the field's value, and the flags of a trace that is continued.
+  const cases: [string, string, string | null][] = [
+    ['sampled', valid, '01'],
+    ['not sampled', `00-${TRACE}-${PARENT}-00`, '00'],
+    ['the random flag goes on', `00-${TRACE}-${PARENT}-03`, '03'],
+    ['unknown flags do not', `00-${TRACE}-${PARENT}-ff`, '03'],
+    ['version 00 with a trailing dot', `${valid}.`, null],
+    ['version 00 with more', `${valid}-what-the-future-will-be-like`, null],
+    ['version cc', `cc-${TRACE}-${PARENT}-01`, '01'],
+    ['version cc with more', `cc-${TRACE}-${PARENT}-01-what-the-future-will-be-like`, '01'],
+    ['version cc with more but no dash', `cc-${TRACE}-${PARENT}-01.what-the-future-will-be-like`, null],
+    ['version ff', `ff-${TRACE}-${PARENT}-01`, null],
+    ['version .0', `.0-${TRACE}-${PARENT}-01`, null],
+    ['version 0.', `0.-${TRACE}-${PARENT}-01`, null],
+    ['version 000', `000-${TRACE}-${PARENT}-01`, null],
+    ['version 0000', `0000-${TRACE}-${PARENT}-01`, null],
+    ['version 0', `0-${TRACE}-${PARENT}-01`, null],
+    ['version in upper case', `CC-${TRACE}-${PARENT}-01`, null],
+    ['trace id zero', `00-${'0'.repeat(32)}-${PARENT}-01`, null],
+    ['trace id with a dot first', `00-.2345678901234567890123456789012-${PARENT}-01`, null],
+    ['trace id with a dot last', `00-1234567890123456789012345678901.-${PARENT}-01`, null],
+    ['trace id too long', `00-${TRACE}3-${PARENT}-01`, null],
+    ['trace id too short', `00-${TRACE.slice(1)}-${PARENT}-01`, null],
+    ['trace id in upper case', `00-ABCDEF78901234567890123456789012-${PARENT}-01`, null],
+    ['parent id zero', `00-${TRACE}-0000000000000000-01`, null],
+    ['parent id with a dot first', `00-${TRACE}-.234567890123456-01`, null],
+    ['parent id with a dot last', `00-${TRACE}-123456789012345.-01`, null],
+    ['parent id too long', `00-${TRACE}-${PARENT}7-01`, null],
+    ['parent id too short', `00-${TRACE}-${PARENT.slice(1)}-01`, null],
+    ['flags .0', `00-${TRACE}-${PARENT}-.0`, null],
+    ['flags 0.', `00-${TRACE}-${PARENT}-0.`, null],
+    ['flags 001', `00-${TRACE}-${PARENT}-001`, null],
+    ['flags 1', `00-${TRACE}-${PARENT}-1`, null],
+    ['flags in upper case', `00-${TRACE}-${PARENT}-0A`, null],
+    ['white space before', ` \t${valid}`, '01'],
+    ['white space behind', `${valid} \t`, '01'],
+    ['white space inside', `00-${TRACE} -${PARENT}-01`, null],
+    ['a byte outside ASCII', `00-${TRACE.slice(1)}\xb2-${PARENT}-01`, null],
+    ['empty', '', null],
+  ]
+  for (const [name, value, flags] of cases) {
+    test(`${name} ${flags === null ? 'begins a trace' : 'is continued'}`, () => {
+      const { traceparent } = traceFields(never, [['traceparent', value]])
+      assert.deepEqual(traceparent, [flags === null ? begun : continued(flags)])
+    })
+  }
+
+  test('two begin a trace', () => {
+    assert.deepEqual(
+      traceFields(never, [
+        ['traceparent', valid],
+        ['traceparent', valid],
+      ]).traceparent,
+      [begun],
+    )
+  })
+
+  test('its name has any case, and no other spelling', () => {
+    for (const name of ['TraceParent', 'TrAcEpArEnT', 'TRACEPARENT']) {
+      assert.deepEqual(traceFields(never, [[name, valid]]).traceparent, [continued('01')])
+    }
+    for (const name of ['trace-parent', 'trace.parent']) {
+      assert.deepEqual(traceFields(never, [[name, valid]]).traceparent, [begun])
+    }
+  })
+
+  test('random ids of zeros only are avoided', () => {
+    const { traceparent } = traceFields(never, [], { random: Buffer.alloc(48) })
+    assert.deepEqual(traceparent, [`00-${'1'.padStart(32, '0')}-${'1'.padStart(16, '0')}-02`])
+  })
+
+  test('any hexadecimal ids are written as they were drawn', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 48, maxLength: 48 }), (bytes) => {
+        const random = Buffer.from(bytes)
+        if (
+          random.subarray(0, 16).every((byte) => byte === 0) ||
+          random.subarray(16, 24).every((byte) => byte === 0)
+        )
+          return
+        const { traceparent } = traceFields(never, [], { random })
+        assert.deepEqual(traceparent, [
+          `00-${random.toString('hex', 0, 16)}-${random.toString('hex', 16, 24)}-02`,
+        ])
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('any mutation of a valid one is judged as the specification does', () => {
+    const byRegex =
+      /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
+    const mutated = fc
+      .tuple(fc.nat(60), fc.constantFrom('', '0', 'f', 'g', '-', 'F', '.'), fc.nat(2))
+      .map(([at, put, cut]) => valid.slice(0, at) + put + valid.slice(at + cut))
+    fc.assert(
+      fc.property(mutated, (value) => {
+        const match = byRegex.exec(value.trim())
+        const isValid = match !== null && !(match[1] === '00' && match[5] !== undefined)
+        const [only] = traceFields(never, [['traceparent', value]]).traceparent
+        const expected = isValid ? `00-${match[2]}-${NEW_SPAN}-0${Number.parseInt(match[4]!, 16) & 3}` : begun
+        assert.equal(only, expected, value)
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('tracestate', () => {
+  const valid: readonly [string, string] = ['traceparent', `00-${TRACE}-${PARENT}-00`]
+  const state = (...values: string[]) =>
+    traceFields(never, [valid, ...values.map((value) => ['tracestate', value] as const)]).tracestate
+  const numbered = (count: number) => Array.from({ length: count }, (_, i) => `bar${i}=${i}`).join(',')
+
+  const kept: [string, string[], string][] = [
+    ['one field', ['foo=1,bar=2'], 'foo=1,bar=2'],
+    [
+      'several fields in order',
+      ['foo=1,bar=2', 'rojo=1,congo=2', 'baz=3'],
+      'foo=1,bar=2,rojo=1,congo=2,baz=3',
+    ],
+    ['an empty field beside', ['foo=1', ''], 'foo=1'],
+    ['an empty field before', ['', 'foo=1'], 'foo=1'],
+    ['empty members', [',foo=1,,bar=2, ,'], 'foo=1,bar=2'],
+    ['white space around members', ['foo=1 \t , \t bar=2, \t baz=3'], 'foo=1,bar=2,baz=3'],
+    ['white space around the field', ['\t foo=1 \t'], 'foo=1'],
+    ['a space inside a value', ['foo= 1 2'], 'foo= 1 2'],
+    ['32 members', [numbered(32)], numbered(32)],
+    ['a key of 256', ['foo=1', `${'z'.repeat(256)}=1`], `foo=1,${'z'.repeat(256)}=1`],
+    [
+      'a tenant of 241 and a system of 14',
+      ['foo=1', `${'t'.repeat(241)}@${'v'.repeat(14)}=1`],
+      `foo=1,${'t'.repeat(241)}@${'v'.repeat(14)}=1`,
+    ],
+    ['a tenant that starts with a digit', ['0t@v=1'], '0t@v=1'],
+    ['a value of 256', [`foo=${'v'.repeat(256)}`], `foo=${'v'.repeat(256)}`],
+  ]
+  for (const [name, values, expected] of kept)
+    test(`keeps ${name}`, () => assert.deepEqual(state(...values), [expected]))
+
+  test('keeps all characters that are allowed', () => {
+    const key = 'abcdefghijklmnopqrstuvwxyz0123456789_-*/'
+    const value = Array.from({ length: 0x5f }, (_, i) => String.fromCharCode(0x20 + i))
+      .filter((c) => c !== ',' && c !== '=')
+      .join('')
+    for (const member of [`${key}=${value}`, `${key}@a-z0-9_-*/=${value}`])
+      assert.deepEqual(state(member), [member])
+  })
+
+  const dropped: [string, string[]][] = [
+    ['an empty field', ['']],
+    ['equal members', ['foo=1,foo=1']],
+    ['members of equal keys', ['foo=1,foo=2']],
+    ['equal keys in two fields', ['foo=1', 'foo=2']],
+    ['a space in a key', ['foo =1']],
+    ['a key in upper case', ['FOO=1']],
+    ['a dot in a key', ['foo.bar=1']],
+    ['a key that starts with a digit', ['0foo=1']],
+    ['an empty system', ['foo@=1,bar=2']],
+    ['an empty tenant', ['@foo=1,bar=2']],
+    ['two at signs', ['foo@@bar=1,bar=2']],
+    ['three parts', ['foo@bar@baz=1,bar=2']],
+    ['a system that starts with a digit', ['foo@1bar=1']],
+    ['33 members', [numbered(33)]],
+    ['a key of 257', ['foo=1', `${'z'.repeat(257)}=1`]],
+    ['a tenant of 242', ['foo=1', `${'t'.repeat(242)}@v=1`]],
+    ['a system of 15', ['foo=1', `t@${'v'.repeat(15)}=1`]],
+    ['a value of 257', ['foo=1', `bar=${'v'.repeat(257)}`]],
+    ['an equals sign in a value', ['foo=bar=baz']],
+    ['an empty value', ['foo=,bar=3']],
+    ['no equals sign', ['foo']],
+    ['a tab in a value', ['foo=a\tb']],
+    ['a byte outside ASCII', ['foo=\xe4']],
+  ]
+  for (const [name, values] of dropped)
+    test(`drops all for ${name}`, () => assert.deepEqual(state(...values), []))
+
+  test('goes without a valid traceparent', () => {
+    assert.deepEqual(traceFields(never, [['tracestate', 'foo=1']]).tracestate, [])
+    assert.deepEqual(
+      traceFields(never, [
+        ['traceparent', 'x'],
+        ['tracestate', 'foo=1'],
+      ]).tracestate,
+      [],
+    )
+  })
+
+  test('over 512 bytes loses long members first, then the last ones', () => {
+    const long = `long=${'l'.repeat(200)}`
+    const shorts = Array.from({ length: 20 }, (_, i) => `k${i}=${'s'.repeat(20)}`)
+    assert.deepEqual(state([long, ...shorts].join(',')), [shorts.join(',')])
+    const many = Array.from({ length: 30 }, (_, i) => `key${String(i).padStart(2, '0')}=${'s'.repeat(20)}`)
+    const [only] = state(many.join(','))
+    assert.ok(only!.length <= 512)
+    assert.equal(only, many.slice(0, only!.split(',').length).join(','))
+    assert.ok(only!.length + 1 + many[0]!.length > 512, 'no more is dropped than must be')
+  })
+
+  test('any list of members is kept as a whole or dropped as a whole', () => {
+    const key = fc.stringMatching(/^[a-z][a-z0-9_*/-]{0,9}$/)
+    const value = fc.stringMatching(/^[!-+.-<>-~]{1,9}$/)
+    const member = fc.tuple(key, value).map(([k, v]) => `${k}=${v}`)
+    const broken = fc.constantFrom('A=1', '=1', 'a=', 'a', 'a=b=c', 'a@=1')
+    const list = fc.array(fc.oneof({ weight: 20, arbitrary: member }, { weight: 1, arbitrary: broken }), {
+      minLength: 1,
+      maxLength: 34,
+    })
+    fc.assert(
+      fc.property(list, fc.nat(3), (members, splits) => {
+        const fields = Array.from({ length: splits + 1 }, (_, i) =>
+          members.filter((_, j) => j % (splits + 1) === i),
+        )
+        const inOrder = fields.flat()
+        const keys = inOrder.map((one) => one.slice(0, one.indexOf('=')))
+        const isValid =
+          inOrder.length <= 32 &&
+          new Set(keys).size === keys.length &&
+          inOrder.every((one) => /^[a-z][a-z0-9_*/-]*=[!-+.-<>-~]+$/.test(one))
+        const whole = inOrder.join(',')
+        if (whole.length > 512) return
+        assert.deepEqual(state(...fields.map((one) => one.join(','))), isValid ? [whole] : [])
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('sampling', () => {
+  const draw = (value: bigint) => {
+    const random = Buffer.from(RANDOM)
+    random.writeBigUInt64LE(value, 40)
+    return random
+  }
+  const isSampled = (policy: Buffer, facts: RequestFacts, fields: [string, string][] = []) => {
+    const decision = forward(policy, fields, facts)
+    const [traceparent] = forwardedFields(decision).get('traceparent')!
+    const flag = (Number.parseInt(traceparent!.slice(-2), 16) & 1) === 1
+    assert.equal(((decision as { flags: number }).flags & OUT_FLAG_SAMPLED) !== 0, flag)
+    return flag
+  }
+
+  test('has a resolution of a hundredth of a per cent', () => {
+    const policy = policyOf(sampling(12.34))
+    assert.equal(isSampled(policy, { random: draw(1233n) }), true)
+    assert.equal(isSampled(policy, { random: draw(1234n) }), false)
+    assert.equal(isSampled(policy, { random: draw(9999n) }), false)
+    assert.equal(isSampled(policy, { random: draw(10000n) }), true)
+    assert.equal(isSampled(always, { random: draw(9999n) }), true)
+    assert.equal(isSampled(never, { random: draw(0n) }), false)
+  })
+
+  test('is 1 % where nothing is said', () => {
+    const policy = policyOf({})
+    assert.equal(isSampled(policy, { random: draw(99n) }), true)
+    assert.equal(isSampled(policy, { random: draw(100n) }), false)
+  })
+
+  test('obeys the incoming flag', () => {
+    assert.equal(isSampled(always, {}, [['traceparent', `00-${TRACE}-${PARENT}-00`]]), false)
+    assert.equal(isSampled(never, {}, [['traceparent', `00-${TRACE}-${PARENT}-01`]]), true)
+  })
+
+  test('is that of the nearest Telemetry, for each mode', () => {
+    const root = telemetry('mayfly-system', 'mesh', { tracing: [{ randomSamplingPercentage: 0 }] as never })
+    const space = telemetry('shop', 'shop', {
+      tracing: [{ match: { mode: 'CLIENT' }, randomSamplingPercentage: 100 }] as never,
+    })
+    const own = telemetry(
+      'shop',
+      'cart',
+      { tracing: [{ randomSamplingPercentage: 50 }] as never },
+      { app: 'cart' },
+    )
+    const other = telemetry(
+      'shop',
+      'a-pay',
+      { tracing: [{ randomSamplingPercentage: 3 }] as never },
+      { app: 'pay' },
+    )
+    const at = (policy: Buffer, direction: number, value: bigint) =>
+      isSampled(policy, { direction, random: draw(value) })
+    const wide = policyOf(sampling(100), [root, space, other])
+    assert.equal(at(wide, DIRECTION_INGRESS, 0n), false)
+    assert.equal(at(wide, DIRECTION_INBOUND, 0n), false)
+    assert.equal(at(wide, DIRECTION_OUTBOUND, 9999n), true)
+    const near = policyOf(sampling(100), [root, space, other, own])
+    assert.equal(at(near, DIRECTION_OUTBOUND, 4999n), true)
+    assert.equal(at(near, DIRECTION_OUTBOUND, 5000n), false)
+    assert.equal(at(near, DIRECTION_INBOUND, 4999n), true)
+  })
+
+  test('without span reporting traces go on, and no span is recorded', () => {
+    const quiet = telemetry('shop', 'shop', { tracing: [{ disableSpanReporting: true }] as never })
+    const decision = forward(policyOf(sampling(100), [quiet]), [])
+    assert.equal((decision as { flags: number }).flags & OUT_FLAG_SAMPLED, 0)
+    assert.deepEqual(forwardedFields(decision).get('traceparent'), [`00-${NEW_TRACE}-${NEW_SPAN}-03`])
+  })
+})
+
+describe('spans', () => {
+  test("the host gets trace id, span id and parent's span id", () => {
+    const begun = forward(always, [])
+    assert.equal((begun as { trace: string }).trace, NEW_TRACE + NEW_SPAN + '0'.repeat(16))
+    const continued = forward(never, [['traceparent', `00-${TRACE}-${PARENT}-01`]])
+    assert.equal((continued as { trace: string }).trace, TRACE + NEW_SPAN + PARENT)
+    assert.equal((forward(never, []) as { trace: string }).trace, '')
+  })
+
+  test("the callee's span is the child of the caller's", () => {
+    const caller = forward(always, [], { direction: DIRECTION_OUTBOUND, random: Buffer.alloc(48, 0xaa) })
+    const [traceparent] = forwardedFields(caller).get('traceparent')!
+    assert.equal(traceparent, `00-${'aa'.repeat(16)}-${'aa'.repeat(8)}-03`)
+    const callee = forward(always, [['traceparent', traceparent!]], { direction: DIRECTION_INBOUND })
+    assert.equal((callee as { trace: string }).trace, 'aa'.repeat(16) + NEW_SPAN + 'aa'.repeat(8))
+  })
+
+  test('with tracing turned off, or no form to propagate, fields pass as they came', () => {
+    const fields: [string, string][] = [
+      ['traceparent', 'anything'],
+      ['tracestate', 'FOO'],
+      ['b3', '1'],
+      ['X-B3-TraceId', 'x'],
+    ]
+    for (const policy of [policyOf({ enableTracing: false }), policyOf({ tracePropagation: [] })]) {
+      const { all } = traceFields(policy, fields)
+      for (const [name, value] of fields) assert.deepEqual(all.get(name.toLowerCase()), [value])
+      assert.equal(
+        (forward(policy, [['traceparent', `00-${TRACE}-${PARENT}-01`]]) as { trace: string }).trace,
+        '',
+      )
+    }
+  })
+})
