@@ -1,6 +1,6 @@
 // The request line by RFC 9112 3: `method SP target SP HTTP/1.x CRLF`, exactly, after at most one empty line.
 
-import { BACKSLASH, CR, DOT, isDigit, isText, LF, PERCENT, SLASH, SP, tokenByte } from './bytes.ts'
+import { BACKSLASH, CR, DOT, isDigit, isExactly, LF, PERCENT, SLASH, SP, tokenByte } from './bytes.ts'
 import {
   REASON_BARE_CR_LF,
   REASON_CONNECT,
@@ -10,7 +10,7 @@ import {
   REASON_VERSION,
 } from './layout/record.ts'
 import { methodLen, methodPtr, setHttpMinor, setMethod, setTarget } from './message.ts'
-import { INCOMPLETE, refuse } from './refusal.ts'
+import { INCOMPLETE, REFUSED, refuse } from './refusal.ts'
 
 /** Longest method; the registered ones have at most 17 bytes. */
 const MAX_METHOD: i32 = 32
@@ -52,7 +52,7 @@ export function readRequestLine(start: i32, end: i32): i32 {
   if (load<u8>(p) != CR) return refuse(400, load<u8>(p) == LF ? REASON_BARE_CR_LF : REASON_REQUEST_LINE)
   if (p + 1 >= end) return INCOMPLETE
   if (load<u8>(p + 1) != LF) return refuse(400, REASON_BARE_CR_LF)
-  return checkMethod() ? p + 2 : refuse(405, methodLen() == 7 ? REASON_CONNECT : REASON_METHOD)
+  return checkMethod() ? p + 2 : REFUSED
 }
 
 /** `HTTP/1.0` or `HTTP/1.1`; returns the address after it. Every byte is judged as soon as it is there. */
@@ -93,10 +93,20 @@ function skipTarget(start: i32, end: i32): i32 {
   return p
 }
 
+// Istio refuses methods that are not in upper case: servers that ignore the case would serve what no policy matched.
 // CONNECT would open a tunnel that no policy sees into; TRACE would show a client the fields that the mesh and the
 // function's neighbours add (RFC 9110 9.3.8).
 function checkMethod(): bool {
   const ptr = methodPtr()
   const len = methodLen()
-  return !(isText(ptr, len, 'connect') || isText(ptr, len, 'trace'))
+  for (let i = 0; i < len; i++) {
+    if (load<u8>(ptr + i) - 0x61 < 26) {
+      refuse(400, REASON_METHOD)
+      return false
+    }
+  }
+  if (isExactly(ptr, len, 'CONNECT')) refuse(405, REASON_CONNECT)
+  else if (isExactly(ptr, len, 'TRACE')) refuse(405, REASON_METHOD)
+  else return true
+  return false
 }

@@ -11,7 +11,7 @@ export const REASONS: readonly Reason[] = [
   reason('request-line', 'the request line is not "METHOD TARGET HTTP/1.x" with single spaces'),
   reason(
     'method',
-    'the method is not served: TRACE would show the fields that the mesh adds, and 32 bytes are the longest',
+    'the method is not served: it is in upper case and at most 32 bytes long, and TRACE would show the fields that the mesh adds',
   ),
   reason(
     'target',
