@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { stringify } from 'yaml'
 import type { FunctionSpec } from '../api/function-spec.ts'
 import { SERVICE_LABEL } from '../api/service.ts'
@@ -16,10 +17,14 @@ export function allowPolicyYaml(caller: FunctionSpec, callee: FunctionSpec): str
   })
 }
 
-/** Longest name of a resource: a DNS subdomain. */
-const MOST_NAME = 253
+/** Longest name that is valid wherever a name may stand: a DNS label's. */
+const MOST_NAME = 63
+const HASH_DIGITS = 8
 
 function policyName(caller: FunctionSpec, callee: FunctionSpec): string {
   const from = caller.namespace === callee.namespace ? caller.name : `${caller.namespace}-${caller.name}`
-  return `${callee.name}-allows-${from}`.slice(0, MOST_NAME).replace(/[-.]+$/, '')
+  const name = `${callee.name}-allows-${from}`
+  if (name.length <= MOST_NAME) return name
+  const hash = createHash('sha256').update(`${caller.key} ${callee.key}`).digest('hex').slice(0, HASH_DIGITS)
+  return `${name.slice(0, MOST_NAME - HASH_DIGITS - 1)}-${hash}`
 }

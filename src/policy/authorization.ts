@@ -7,11 +7,10 @@ import {
   AUTHORIZATION_DEFAULT_ALLOW,
   AUTHORIZATION_DEFAULT_DENY,
   AUTHZ_POLICY_HEADER,
-  MAX_RULES,
 } from '../sidecar/layout/authorization.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { compileRule } from './rule.ts'
-import type { CompiledSection, RuleName, SectionProblem } from './section.ts'
+import { type CompiledSection, MOST_SECTION_BYTES, type RuleName, type SectionProblem } from './section.ts'
 import { applies } from './selector.ts'
 import type { TrustDomains } from './trust-domain.ts'
 
@@ -35,16 +34,15 @@ export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec
   const rules: RuleName[] = []
   const problems: SectionProblem[] = []
   const domains: TrustDomains = { trustDomain: config.trustDomain, aliases: [] }
-  for (const policy of policies) writePolicy(out, policy, domains, rules, problems)
-  if (rules.length > MAX_RULES) {
-    problems.push(
-      problemOf(
-        policies.at(-1)!,
-        'spec.rules',
-        'too-large',
-        `${fn.key} has ${rules.length} rules, at most ${MAX_RULES} fit`,
-      ),
-    )
+  for (const policy of policies) {
+    const before = out.length
+    writePolicy(out, policy, domains, rules, problems)
+    const size = out.length
+    // The policy with which the bound is passed is named, and no other.
+    if (size > MOST_SECTION_BYTES && before <= MOST_SECTION_BYTES) {
+      const message = `with this policy those of ${fn.key} take ${size} bytes, at most ${MOST_SECTION_BYTES} fit: shorten its lists`
+      problems.push(problemOf(policy, 'spec.rules', 'too-large', message))
+    }
   }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, bytes: out.finish(), rules }
 }

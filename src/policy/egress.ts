@@ -3,7 +3,7 @@ import type { Sidecar } from '../api/sidecar.ts'
 import { EGRESS_HEADER, EGRESS_LISTED, EGRESS_OPEN } from '../sidecar/layout/egress.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { egressHostMatch } from './egress-host.ts'
-import type { CompiledSection } from './section.ts'
+import { type CompiledSection, MOST_SECTION_BYTES } from './section.ts'
 import { selects } from './selector.ts'
 import { encodeStringList, listProblem, type StringMatch } from './string-match.ts'
 
@@ -24,20 +24,22 @@ export function compileEgress(input: EgressInput, fn: FunctionSpec): CompiledSec
     .flatMap(({ hosts }) => hosts)
     .map((host) => egressHostMatch(host, fn.namespace))
     .filter((match): match is StringMatch => match !== null)
+  const sidecar = nameOf(egress)
+  const refuse = (message: string): CompiledSection => ({
+    ok: false,
+    problems: [
+      { code: 'too-large', resource: `Sidecar ${sidecar}`, source, field: 'spec.egress[0].hosts', message },
+    ],
+  })
   const problem = listProblem(callees)
-  const resource = `Sidecar ${nameOf(egress)}`
-  if (problem) {
-    return {
-      ok: false,
-      problems: [{ code: 'too-large', resource, source, field: 'spec.egress[0].hosts', message: problem }],
-    }
+  if (problem) return refuse(problem)
+  const bytes = encode(fn.key, { sidecar, callees: encodeStringList(callees) }, ports)
+  if (bytes.length > MOST_SECTION_BYTES) {
+    return refuse(
+      `takes ${bytes.length} bytes, at most ${MOST_SECTION_BYTES} fit: list namespaces, as "ns/*"`,
+    )
   }
-  const listed = { sidecar: nameOf(egress), callees: encodeStringList(callees) }
-  return {
-    ok: true,
-    bytes: encode(fn.key, listed, ports),
-    rules: [{ policy: listed.sidecar, index: 0, source }],
-  }
+  return { ok: true, bytes, rules: [{ policy: sidecar, index: 0, source }] }
 }
 
 /**

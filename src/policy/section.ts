@@ -23,3 +23,9 @@ export interface SectionProblem {
 export type CompiledSection =
   | { readonly ok: true; readonly bytes: Buffer; readonly rules: readonly RuleName[] }
   | { readonly ok: false; readonly problems: readonly SectionProblem[] }
+
+/**
+ * Most bytes of one section: a sidecar's larger memory (1 MiB) holds two such sections beside a head and the output,
+ * and fewer rules fit than a verdict can number (u16).
+ */
+export const MOST_SECTION_BYTES = 384 * 1024

@@ -41,9 +41,6 @@ export const ACTION_AUDIT: i32 = 0
 export const ACTION_DENY: i32 = 1
 export const ACTION_ALLOW: i32 = 2
 
-/** Most rules of one function: a rule's number is a u16 and NO_RULE is taken. */
-export const MAX_RULES: i32 = 0xfffe
-
 export const RULE_LENGTH: i32 = 0
 export const RULE_SOURCES: i32 = 4
 export const RULE_OPERATIONS: i32 = 6
