@@ -75,16 +75,17 @@ function trustedProxies(): i32 {
   return sectionLen(SECTION_HTTP) < HTTP_SIZE ? 0 : load<i32>(sectionPtr(SECTION_HTTP) + HTTP_TRUSTED_PROXIES)
 }
 
+/** Makes these bytes the value; `written` then no longer says what it is. */
 function take(ptr: i32, len: i32): bool {
   value = ptr
   valueSize = len
+  written = NOTHING
   return true
 }
 
 function writeProto(): bool {
   const start = outPosition()
   outText(cameByTls(trustedProxies()) ? 'https' : 'http')
-  written = NOTHING
   return take(start, outPosition() - start)
 }
 
@@ -98,8 +99,9 @@ function writeForwardedFor(first: i32): bool {
     outText(',')
   }
   outIp(INPUT + IN_SOURCE_IP)
+  take(start, outPosition() - start)
   written = FORWARDED_FOR
-  return take(start, outPosition() - start)
+  return true
 }
 
 function writeList(first: i32, second: i32, cookie: bool): bool {
@@ -110,6 +112,7 @@ function writeList(first: i32, second: i32, cookie: bool): bool {
     outText(cookie ? '; ' : ',')
     outBytes(fieldValuePtr(field), fieldValueLen(field))
   }
+  take(start, outPosition() - start)
   written = first
-  return take(start, outPosition() - start)
+  return true
 }
