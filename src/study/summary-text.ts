@@ -78,8 +78,16 @@ function usageLines(usage: UsageSummary | undefined): string[] {
     `runtime     ${seconds(runtimeCpuMs)} CPU (${decimals(usage.runtimeCpuMsPerInvocation)} ms an invocation), memory ${megabytes(usage.runtimeRssBytes)}`,
     `functions   ${seconds(functionsCpuMs)} CPU, memory ${megabytes(usage.functionsRssBytes)}, ${instancesStarted} instances started`,
     `sandboxes   ${sandboxesRun} run`,
-    ...Object.entries(others).map(([name, value]) => `${name.padEnd(12)}${decimals(value)}`),
+    ...counterLines(others),
   ]
+}
+
+/** What else the mesh counted; what stayed at nothing is in summary.json alone. */
+function counterLines(counters: Readonly<Record<string, number>>): string[] {
+  const counted = Object.entries(counters).filter(([, value]) => value !== 0)
+  return counted.length === 0
+    ? []
+    : [`counted     ${counted.map(([name, value]) => `${name} ${decimals(value)}`).join(', ')}`]
 }
 
 function megabytes(bytes: Distribution): string {
