@@ -141,9 +141,11 @@ export function decideRequest(): i32 {
   prepareTrace(sectionPtr(SECTION_TRACING), sectionLen(SECTION_TRACING))
   if (sampled()) outU32(OUT_FLAGS, requestFlags() | OUT_FLAG_SAMPLED)
   if (!normalisePath(load<i32>(http + HTTP_NORMALIZATION))) return refuseRequest(400, REASON_PATH)
+  // A call that names nobody is refused by the caller's egress, in its own words.
   if (hostLen() == 0 && direction() != DIRECTION_OUTBOUND) return refuseRequest(400, REASON_HOST)
   recordVerdict(POLICY_HTTP, VERDICT_ALLOW, NO_RULE)
   if (judge() != VERDICT_ALLOW) return finishRequest(RESULT_DENY)
+  if (hostLen() == 0) return refuseRequest(400, REASON_HOST)
   const head = outPosition()
   outForwardHead(trustedProxies, sectionPtr(SECTION_IDENTITY), sectionLen(SECTION_IDENTITY))
   outU32(OUT_SEND_PTR, head)

@@ -7,6 +7,7 @@ import { DIRECTION_OUTBOUND, REASON_HOST, REASON_TARGET } from './layout/record.
 import { SCRATCH_HOST, SCRATCH_TEXT } from './layout/scratch.ts'
 import {
   authorityLen,
+  authorityPtr,
   direction,
   fieldValueLen,
   fieldValuePtr,
@@ -92,18 +93,18 @@ function splitPath(start: i32, end: i32): void {
   else setQuery(0, 0)
 }
 
-// A function that calls its plain base URL names the callee by the path's first segment: /callee.ns/rest.
+// A function that calls its plain base URL names the callee by the path's first segment: /callee.ns/rest. Where that is
+// no name, nobody is called.
 function takeCalleeFromPath(): void {
-  rewritten = true
-  setAuthority(0, 0, 0, 0)
+  setAuthority(authorityPtr(), authorityLen(), 0, 0)
   const start = pathPtr()
   const end = start + pathLen()
   if (load<u8>(start) != SLASH) return
   let p = start + 1
   while (p < end && load<u8>(p) != SLASH) p++
-  const nameLen = p - start - 1
-  if (!readHostName(start + 1, nameLen)) return
+  if (!readHostName(start + 1, p - start - 1)) return
   setAuthority(SCRATCH_HOST, readHostLen(), readHostLen(), 0)
+  rewritten = true
   if (p == end) setPath(literal(SLASH), 1)
   else setPath(p, end - p)
 }
