@@ -48,6 +48,8 @@ export function outLocalReply(status: i32): bool {
     outBytes(requestIdPtr(), REQUEST_ID_LEN)
     outText('\r\n')
   }
+  // RFC 9110 15.5.6. Any method in upper case passes but CONNECT and TRACE; these are the usual ones.
+  if (status == 405) outText('allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n')
   outBytes(inU32(IN_LOCAL_FIELDS_PTR), inU32(IN_LOCAL_FIELDS_LEN))
   if (closes) outText('connection: close\r\n')
   else if (contextHas(CONTEXT_HTTP_1_0)) outText('connection: keep-alive\r\n')

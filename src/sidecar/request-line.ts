@@ -46,7 +46,7 @@ export function readRequestLine(start: i32, end: i32): i32 {
   if (after != SP) return refuse(400, REASON_TARGET)
   setTarget(target, p - target)
 
-  p = readVersion(p + 1, end)
+  p = readVersion(p + 1, end, REASON_REQUEST_LINE)
   if (p < 0) return p
   if (p >= end) return INCOMPLETE
   if (load<u8>(p) != CR) return refuse(400, load<u8>(p) == LF ? REASON_BARE_CR_LF : REASON_REQUEST_LINE)
@@ -55,23 +55,26 @@ export function readRequestLine(start: i32, end: i32): i32 {
   return checkMethod() ? p + 2 : REFUSED
 }
 
-/** `HTTP/1.0` or `HTTP/1.1`; returns the address after it. Every byte is judged as soon as it is there. */
-export function readVersion(start: i32, end: i32): i32 {
+/**
+ * `HTTP/1.0` or `HTTP/1.1`; returns the address after it. Every byte is judged as soon as it is there; what is
+ * no version at all is refused for `reason`.
+ */
+export function readVersion(start: i32, end: i32, reason: i32): i32 {
   const name = 'HTTP/'
   const namePtr = changetype<i32>(name)
   let p = start
   for (let i = 0; i < 5; i++, p++) {
     if (p >= end) return INCOMPLETE
-    if (load<u8>(p) != load<u16>(namePtr + (i << 1))) return refuse(400, REASON_REQUEST_LINE)
+    if (load<u8>(p) != load<u16>(namePtr + (i << 1))) return refuse(400, reason)
   }
   if (p >= end) return INCOMPLETE
   const major: u32 = load<u8>(p)
-  if (!isDigit(major)) return refuse(400, REASON_REQUEST_LINE)
+  if (!isDigit(major)) return refuse(400, reason)
   if (++p >= end) return INCOMPLETE
-  if (load<u8>(p) != DOT) return refuse(400, REASON_REQUEST_LINE)
+  if (load<u8>(p) != DOT) return refuse(400, reason)
   if (++p >= end) return INCOMPLETE
   const minor: u32 = load<u8>(p)
-  if (!isDigit(minor)) return refuse(400, REASON_REQUEST_LINE)
+  if (!isDigit(minor)) return refuse(400, reason)
   if (major != 0x31 || minor > 0x31) return refuse(505, REASON_VERSION)
   setHttpMinor(minor - 0x30)
   return p + 1

@@ -25,7 +25,7 @@ export function phraseLen(): i32 {
 
 /** Returns the address after the line, INCOMPLETE or REFUSED. */
 export function readStatusLine(start: i32, end: i32): i32 {
-  let p = readVersion(start, end)
+  let p = readVersion(start, end, REASON_STATUS_LINE)
   if (p < 0) return p
   if (p >= end) return INCOMPLETE
   if (load<u8>(p) != SP) return refuse(502, REASON_STATUS_LINE)
