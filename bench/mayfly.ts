@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Child, type Children, hasEnded, pause, tail } from './children.ts'
 import { writeManifests } from './manifests.ts'
@@ -42,6 +42,8 @@ export async function startMeshOn(
   environmentToo: Readonly<Record<string, string>> = {},
 ): Promise<Mesh> {
   const readyFile = join(children.folder, `${name}-ready.json`)
+  // An earlier mesh of that name has left its own.
+  rmSync(readyFile, { force: true })
   const child = children.start(
     name,
     process.execPath,
