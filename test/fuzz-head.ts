@@ -201,6 +201,10 @@ class Fuzzer {
     const framing = names.filter((name) => name === 'content-length' || name === 'transfer-encoding')
     assert.ok(framing.length <= 1, 'several framing fields were received')
     assert.equal(framing[0] === undefined, forwarded.framing.kind === 'none', 'a framing came or went')
+    const value = /\r\n(?:content-length|transfer-encoding):[ \t]*([^\r]*?)[ \t]*\r\n/i.exec(text)?.[1] ?? ''
+    const said = forwarded.framing
+    if (said.kind === 'chunked') assert.equal(value.toLowerCase(), 'chunked')
+    if (said.kind === 'length') assert.match(value, new RegExp(`^0*${said.length}$`))
     assert.ok(names.filter((name) => name === 'host').length <= 1, 'several Host fields were received')
     assert.doesNotMatch(text, /[^\r]\n|\r[^\n]|\0/)
   }
