@@ -53,15 +53,15 @@ export type LogValue = Omit<LogOp, 'form'> | 'absent'
 
 /** The ops for one operator. */
 export function operatorOps(operator: LogOperator, form: number, facts: LogFacts): Parsed<LogOp[]> {
-  const { name, argument } = operator
+  const { name, argument, limit } = operator
   const head = HEAD_VALUES[name]
   if (head !== undefined) return headOps(operator, form, head)
-  if (operator.limit !== null) return problem(operator, 'takes no length: leave out the ":" and the number')
-  if (name === 'START_TIME') return startTime(argument, form)
-  if (argument !== null) return problem(operator, 'takes no argument: leave out the parentheses')
   const value = VALUES[name]
-  if (value !== undefined) return { ok: true, value: [opOf(value(facts), form)] }
-  return problem(operator, REFUSED[name] ?? unknown(name))
+  if (value === undefined && name !== 'START_TIME') return problem(operator, REFUSED[name] ?? unknown(name))
+  if (limit !== null) return problem(operator, 'takes no length: leave out the ":" and the number')
+  if (value === undefined) return startTime(argument, form)
+  if (argument !== null) return problem(operator, 'takes no argument: leave out the parentheses')
+  return { ok: true, value: [opOf(value(facts), form)] }
 }
 
 function headOps(
@@ -177,7 +177,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 function unknown(name: string): string {
   const near = suggestion(name, [...Object.keys(VALUES), ...Object.keys(HEAD_VALUES), 'START_TIME'])
-  return `is no command operator that Mayfly knows${near === '' ? '' : `; did you mean %${near}%?`}: remove it or see Envoy's access-log formats`
+  return `is no command operator that Mayfly knows: ${near === '' ? '' : `did you mean %${near}%? If not, `}remove it`
 }
 
 function problem(operator: LogOperator, text: string): { ok: false; problem: string } {

@@ -58,7 +58,7 @@ export function readTime(): void {
   month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
   year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
   const leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 1 : 0
-  dayOfYear = month <= 2 ? fromMarch - 305 : fromMarch + 60 + leap
+  dayOfYear = month <= 2 ? fromMarch - 306 : fromMarch + 59 + leap
 }
 
 /** Writes a part (TIME_*); `names` are those that the part chooses from. */

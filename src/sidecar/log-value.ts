@@ -5,7 +5,7 @@
 // a byte that is not part of valid UTF-8 becomes \u00HH as if it were ISO 8859-1, so that a line is always valid UTF-8.
 
 import { FORM_JSON_VALUE, FORM_TEXT, MAX_LOGGED_VALUE } from './layout/access-log.ts'
-import { outByte, outBytes, outDecimal, outPosition, outReserve, outRoom, outText } from './message.ts'
+import { outByte, outDecimal, outPosition, outReserve, outRoom, outText } from './message.ts'
 
 const QUOTE: u32 = 0x22
 const BACKSLASH: u32 = 0x5c
@@ -18,8 +18,12 @@ const KEPT_ROOM: i32 = 2048
 /** The most bytes that one byte becomes: \u00HH. */
 const MOST_ESCAPED: i32 = 6
 
+/** So many bytes may be escaped in a phase, since each takes fuel; values are cut at the next one. */
+const MAX_ESCAPES: i32 = 8192
+
 /** What may still be written of the value, in bytes before escaping. */
 let left: i32 = 0
+let escapes: i32 = 0
 
 /** Starts a value of text of which at most `limit` bytes are written. */
 export function beginValue(form: i32, limit: i32): void {
@@ -37,8 +41,12 @@ export function outEscaped(form: i32, ptr: i32, len: i32): void {
   left -= end - ptr
   while (ptr < end) {
     const plain = plainLen(ptr, end)
-    outBytes(ptr, plain)
+    outShort(ptr, plain)
     ptr += plain
+    if (ptr < end && ++escapes > MAX_ESCAPES) {
+      left = 0
+      return
+    }
     if (ptr < end) ptr = form == FORM_TEXT ? escapeText(ptr) : escapeJson(ptr, end)
   }
 }
@@ -65,6 +73,15 @@ export function outNumber(value: u32): void {
 export function outAbsent(form: i32): void {
   if (form == FORM_JSON_VALUE) outText('null')
   else outByte(0x2d)
+}
+
+/** Writes bytes without memory.copy, which is dear for few of them, in fuel above all. */
+function outShort(ptr: i32, len: i32): void {
+  const start = outPosition()
+  if (!outReserve(len)) return
+  let i = 0
+  for (; i + 8 <= len; i += 8) store<u64>(start + i, load<u64>(ptr + i))
+  for (; i < len; i++) store<u8>(start + i, load<u8>(ptr + i))
 }
 
 /** How many bytes from `ptr` on need no escaping in any form. */
@@ -111,7 +128,7 @@ function escapeJson(ptr: i32, end: i32): i32 {
     return ptr + 2
   }
   if (len > 0) {
-    outBytes(ptr, len)
+    outShort(ptr, len)
     return ptr + len
   }
   outUnicode(byte)
