@@ -343,6 +343,31 @@ describe('conditions', () => {
     ])
   })
 
+  test('conditions on several repeated fields do not take one for the other', () => {
+    const keys = ['x', 'y', 'x', 'z', 'y', 'x-forwarded-for', 'z', 'x']
+    const values: Record<string, string> = {
+      x: 'x1,x2',
+      y: 'y1,y2',
+      z: 'z',
+      'x-forwarded-for': '1.1.1.1,10.0.0.1',
+    }
+    const conditions = keys.map((name) => ({ key: `request.headers[${name}]`, values: [values[name]] }))
+    const question = {
+      direction: DIRECTION_INGRESS,
+      ...fields(
+        ['x', 'x1'],
+        ['y', 'y1'],
+        ['z', 'z'],
+        ['x', 'x2'],
+        ['y', 'y2'],
+        ['x-forwarded-for', '1.1.1.1'],
+      ),
+    }
+    table(policy(JSON.stringify({ rules: [{ when: conditions }] })), [[true, question]])
+    const other = conditions.with(-1, { key: 'request.headers[x]', values: ['z'] })
+    table(policy(JSON.stringify({ rules: [{ when: other }] })), [[false, question]])
+  })
+
   test('a field that is not there matches no value, so notValues holds', () => {
     table(when('request.headers[x]', 'values: ["*"]'), [
       [false, {}],
