@@ -4,6 +4,8 @@
 import { loadModule } from '../sandbox/load-module.ts'
 import { type SandboxModule, TRAP_FUEL } from '../sandbox/sandbox.ts'
 import {
+  ADDED_BYTES,
+  DIRECTION_INBOUND,
   IN_CONTEXT_PTR,
   IN_DIRECTION,
   IN_LOCAL_FIELDS_PTR,
@@ -34,6 +36,7 @@ import type {
   Opened,
   ResponseDecision,
 } from './sidecar-decision.ts'
+import { headBytes } from './sidecar-head-bytes.ts'
 import { SidecarMemory } from './sidecar-memory.ts'
 import { BadOutput } from './sidecar-output.ts'
 import {
@@ -62,12 +65,9 @@ const SMALL_ROOM = SMALL_PAGES * 65_536 - VARIABLE
 const LARGE_ROOM = LARGE_PAGES * 65_536 - VARIABLE
 /** Room for what is written besides heads, texts and context: added fields, the log line's own text. */
 const SLACK = 8192
-/** From so many bytes on a head is run only when its end is there, so that one that trickles in costs no run a byte. */
-const TRICKLE = 2048
 /** Fuel of one phase: far above the dearest head and policy that the limits admit. */
 const FUEL = 8_000_000
 const DEFAULT_MAX_HEAD = 16_384
-const HEAD_END = Buffer.from('\r\n\r\n')
 const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
 const NOTHING: Abandoned = { context: Buffer.alloc(0), headLength: 0, flags: 0, body: 0, bodyLength: 0 }
 
@@ -75,6 +75,7 @@ interface OpenInput {
   received: Buffer
   start: number
   length: number
+  most: number
   facts: ConnectionFacts
   now: number
   random: Buffer
@@ -108,9 +109,10 @@ export class Sidecars {
     random: Buffer,
   ): Opened {
     this.#opened = null
-    const length = this.#headBytes(received, start, end)
+    const most = this.maxHeadBytes + (facts.direction === DIRECTION_INBOUND ? ADDED_BYTES : 0)
+    const length = headBytes(received, start, end, most)
     if (length < 0) return INCOMPLETE
-    this.#input = { received, start, length, facts, now, random }
+    this.#input = { received, start, length, most, facts, now, random }
     try {
       const opened = this.#open(3 * length + SLACK <= SMALL_ROOM ? this.#small : this.#large, this.#input)
       return this.#counted(opened)
@@ -162,7 +164,8 @@ export class Sidecars {
     upstream: string,
     responseFlags: number,
   ): ResponseDecision {
-    const length = this.#headBytes(received, start, end)
+    // Whether it comes from another sidecar only the context says, so all are given that much.
+    const length = headBytes(received, start, end, this.maxHeadBytes + ADDED_BYTES)
     if (length < 0) return INCOMPLETE
     const load = (memory: SidecarMemory) => {
       memory.head(received, start, length)
@@ -196,7 +199,7 @@ export class Sidecars {
     this.#opened = null
     this.counters.trailers++
     try {
-      const memory = this.#begin(2 * section.length + SLACK <= SMALL_ROOM ? this.#small : this.#large, 0)
+      const memory = this.#begin(2 * section.length + SLACK <= SMALL_ROOM ? this.#small : this.#large, 0, 0)
       memory.word(IN_DIRECTION, direction)
       memory.head(section, 0, section.length)
       const lines = readTrailers(memory, this.#run(memory, 'trailers'))
@@ -210,7 +213,7 @@ export class Sidecars {
   }
 
   #open(memory: SidecarMemory, input: OpenInput): Opened {
-    this.#begin(memory, input.now)
+    this.#begin(memory, input.now, input.most)
     memory.connection(input.facts, input.random)
     memory.head(input.received, input.start, input.length)
     const opened = readOpened(memory, this.#run(memory, 'open'), input.length)
@@ -248,7 +251,7 @@ export class Sidecars {
   ): ResponseDecision {
     this.#opened = null
     const run = (size: SidecarMemory) => {
-      const memory = this.#begin(size, now)
+      const memory = this.#begin(size, now, this.maxHeadBytes + ADDED_BYTES)
       load(memory)
       memory.bytes(IN_POLICY_PTR, policy)
       memory.bytes(IN_CONTEXT_PTR, context)
@@ -268,9 +271,9 @@ export class Sidecars {
     }
   }
 
-  #begin(memory: SidecarMemory, now: number): SidecarMemory {
+  #begin(memory: SidecarMemory, now: number, mostHead: number): SidecarMemory {
     this.counters.sandboxes++
-    memory.begin(now, this.maxHeadBytes, this.draining)
+    memory.begin(now, mostHead, this.draining)
     return memory
   }
 
@@ -281,15 +284,6 @@ export class Sidecars {
     if (memory.words[(OUTPUT + OUT_RESULT) >> 2] !== outcome)
       throw new BadOutput(`${entry} contradicts itself`)
     return outcome
-  }
-
-  /** How many of the received bytes a phase is given; -1 where it need not run yet. */
-  #headBytes(received: Buffer, start: number, end: number): number {
-    const length = Math.min(end - start, this.maxHeadBytes)
-    if (length <= TRICKLE) return length
-    const at = received.indexOf(HEAD_END, start)
-    if (at >= 0 && at + HEAD_END.length - start <= length) return at + HEAD_END.length - start
-    return length === this.maxHeadBytes ? length : -1
   }
 
   #counted<T extends Counted>(decision: T): T {

@@ -17,8 +17,10 @@ import {
 } from './bytes.ts'
 import { isProtected } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
-import { addField, clearFields } from './fields.ts'
+import { addField, clearFields, fieldCount } from './fields.ts'
 import {
+  ADDED_FIELDS,
+  MAX_FIELDS,
   REASON_BARE_CR_LF,
   REASON_FIELD,
   REASON_FIELD_NAME,
@@ -29,8 +31,12 @@ import {
 import { SCRATCH_ADDRESS } from './layout/scratch.ts'
 import { INCOMPLETE, refuse } from './refusal.ts'
 
-/** Fills the field table; returns the address after the empty line, INCOMPLETE or REFUSED. */
-export function readFieldSection(start: i32, end: i32): i32 {
+/**
+ * Fills the field table; returns the address after the empty line, INCOMPLETE or REFUSED. From another sidecar come some
+ * fields more than from elsewhere.
+ */
+export function readFieldSection(start: i32, end: i32, fromSidecar: bool): i32 {
+  const most = fromSidecar ? MAX_FIELDS + ADDED_FIELDS : MAX_FIELDS
   clearFields()
   let p = start
   while (p < end) {
@@ -67,9 +73,8 @@ export function readFieldSection(start: i32, end: i32): i32 {
 
     const id = idOfName(name, nameLen, hash)
     const dropped = underscored && isDisguised(name, nameLen)
-    if (!addField(name, nameLen, value, valueEnd - value, p, hash, id, dropped)) {
-      return refuse(431, REASON_TOO_MANY_FIELDS)
-    }
+    if (fieldCount() == most) return refuse(431, REASON_TOO_MANY_FIELDS)
+    addField(name, nameLen, value, valueEnd - value, p, hash, id, dropped)
   }
   return INCOMPLETE
 }

@@ -1,11 +1,10 @@
 // The field table of the head that the phase judges: filled by field-section.ts, read by every policy.
 
 import { equalIgnoreCase } from './bytes.ts'
-import { MAX_FIELDS } from './layout/record.ts'
 import { SCRATCH_FIELDS, SCRATCH_FIRST } from './layout/scratch.ts'
 import { outBytes } from './writer.ts'
 
-const ENTRY_SHIFT: i32 = 5
+const ENTRY_SIZE: i32 = 28
 const NAME_PTR: usize = 0
 const NAME_LEN: usize = 4
 const VALUE_PTR: usize = 8
@@ -18,7 +17,7 @@ const LINE_END: usize = 24
 let count: i32 = 0
 
 function entry(i: i32): i32 {
-  return SCRATCH_FIELDS + (i << ENTRY_SHIFT)
+  return SCRATCH_FIELDS + i * ENTRY_SIZE
 }
 
 export function fieldCount(): i32 {
@@ -93,7 +92,7 @@ export function clearFields(): void {
   memory.fill(SCRATCH_FIRST, 0, 64)
 }
 
-/** Adds a field; false where the table is full. */
+/** Adds a field; the caller sees to it that the table's MAX_FIELDS + ADDED_FIELDS suffice. */
 export function addField(
   namePtr: i32,
   nameLen: i32,
@@ -103,8 +102,7 @@ export function addField(
   hash: u32,
   id: i32,
   dropped: bool,
-): bool {
-  if (count >= MAX_FIELDS) return false
+): void {
   const at = entry(count)
   store<i32>(at, namePtr, NAME_PTR)
   store<i32>(at, nameLen, NAME_LEN)
@@ -115,7 +113,6 @@ export function addField(
   store<i32>(at, lineEnd, LINE_END)
   count++
   if (id != 0 && load<u8>(SCRATCH_FIRST + id) == 0) store<u8>(SCRATCH_FIRST + id, count as u8)
-  return true
 }
 
 /** Writes the lines of all fields but the dropped ones and those whose FIELD_* id is in the set, as they came. */

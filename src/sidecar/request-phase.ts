@@ -30,6 +30,7 @@ import {
 } from './layout/policy.ts'
 import {
   BODY_NONE,
+  DIRECTION_INBOUND,
   DIRECTION_OUTBOUND,
   IN_HEAD_LEN,
   IN_HEAD_PTR,
@@ -108,7 +109,7 @@ export function openRequest(): i32 {
   outBegin()
   const fields = readRequestLine(start, end)
   if (fields < 0) return unreadable(fields, received >= limit, 414, REASON_TARGET)
-  const after = readFieldSection(fields, end)
+  const after = readFieldSection(fields, end, direction() == DIRECTION_INBOUND)
   if (after < 0) return unreadable(after, received >= limit, 431, REASON_HEAD_TOO_LARGE)
   if (!readTarget() || !readFraming() || !readConnection() || !readExpectations()) {
     return refuseHead(refusedStatus(), refusedReason())

@@ -26,6 +26,7 @@ import {
   BODY_CLOSE,
   BODY_NONE,
   DIRECTION_INBOUND,
+  DIRECTION_OUTBOUND,
   IN_FLAG_DRAINING,
   IN_FLAGS,
   IN_HEAD_LEN,
@@ -111,7 +112,7 @@ function readUpstreamHead(): i32 {
   const limit: i32 = inU32(IN_MAX_HEAD)
   const end = start + min(received, limit)
   let after = readStatusLine(start, end)
-  if (after >= 0) after = readFieldSection(after, end)
+  if (after >= 0) after = readFieldSection(after, end, direction() == DIRECTION_OUTBOUND)
   if (after == INCOMPLETE) return received >= limit ? bad(REASON_HEAD_TOO_LARGE) : finishAs(RESULT_INCOMPLETE)
   if (after < 0 || !readFraming() || !readConnection()) return bad(refusedReason())
   outU32(OUT_STATUS, statusCode())

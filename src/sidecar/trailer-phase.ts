@@ -23,7 +23,7 @@ export function passTrailers(): i32 {
   outBegin()
   const start: i32 = inU32(IN_HEAD_PTR)
   const end = start + (inU32(IN_HEAD_LEN) as i32)
-  if (readFieldSection(start, end) != end) return bad(REASON_TRAILER)
+  if (readFieldSection(start, end, false) != end) return bad(REASON_TRAILER)
   const out = outPosition()
   outFieldLines(NOT_IN_TRAILERS)
   outText('\r\n')

@@ -22,6 +22,9 @@ export const VARIABLE: i32 = 0x5000
 
 /** Most fields in one head; one more is 431. */
 export const MAX_FIELDS: i32 = 128
+/** So many fields and bytes more may a head have that comes from another sidecar, which adds fields. */
+export const ADDED_FIELDS: i32 = 16
+export const ADDED_BYTES: i32 = 4096
 
 // ---- Input record: offsets from INPUT ----
 

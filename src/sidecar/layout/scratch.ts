@@ -2,7 +2,7 @@
 
 import { SCRATCH } from './record.ts'
 
-/** Field table: MAX_FIELDS entries of 32 bytes. */
+/** Field table: MAX_FIELDS + ADDED_FIELDS entries of 28 bytes. */
 export const SCRATCH_FIELDS: i32 = SCRATCH
 /** For each FIELD_* id the index + 1 of the first field that has it, one byte each. */
 export const SCRATCH_FIRST: i32 = SCRATCH + 0x1000
