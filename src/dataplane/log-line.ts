@@ -36,19 +36,35 @@ export interface ExchangeFigures {
 /** The line with its figures, without a newline. */
 export function fillLogLine({ text, holes }: LogLine, figures: ExchangeFigures): Buffer {
   if (holes.length === 0) return text
-  let filled = ''
-  let from = 0
-  for (let i = 0; i < holes.length; i += 2) {
-    const at = holes[i]!
-    filled +=
-      text.toString('latin1', from, at) +
-      inForm(figureOf(holes[i + 1]! & HOLE_KIND_MASK, figures), holes[i + 1]!)
-    from = at
+  const filling: string[] = []
+  let length = text.length
+  for (let i = 1; i < holes.length; i += 2) {
+    const figure = inForm(figureOf(holes[i]! & HOLE_KIND_MASK, figures), holes[i]!)
+    filling.push(figure)
+    length += figure.length
   }
-  filled += text.toString('latin1', from, text.length)
-  // One byte for each character: the text passes through as it is, whatever its encoding.
-  return Buffer.from(filled, 'latin1')
+  const line = Buffer.allocUnsafe(length)
+  let from = 0
+  let at = 0
+  for (let i = 0; i < filling.length; i++) {
+    const hole = holes[2 * i]!
+    at = copyBytes(text, from, hole, line, at)
+    from = hole
+    const figure = filling[i]!
+    for (let k = 0; k < figure.length; k++) line[at++] = figure.charCodeAt(k)
+  }
+  copyBytes(text, from, text.length, line, at)
+  return line
 }
+
+/** Buffer.copy is a call that a few bytes do not repay. */
+function copyBytes(text: Buffer, from: number, to: number, line: Buffer, at: number): number {
+  if (to - from > LONG) text.copy(line, at, from, to)
+  else for (let k = from; k < to; k++) line[at + k - from] = text[k]!
+  return at + to - from
+}
+
+const LONG = 48
 
 function figureOf(kind: number, figures: ExchangeFigures): string | null {
   switch (kind) {

@@ -76,7 +76,6 @@ export function logResponse(section: i32, len: i32, pieces: i32, piecesLen: i32)
     program = programOf(section, direction())
     if (program == 0) return
   }
-  readTime()
   const start = outPosition()
   let op = program + PROGRAM_HEADER_SIZE
   const end = op + load<i32>(program + PROGRAM_OPS) * LOG_OP_SIZE
@@ -89,6 +88,7 @@ export function logResponse(section: i32, len: i32, pieces: i32, piecesLen: i32)
         pieces += 4 + size
       } else {
         known = false
+        readTime()
         outRun(section, op + LOG_OP_SIZE, run, false)
       }
       op += LOG_OP_SIZE * (run + 1)

@@ -5,7 +5,7 @@
 // a byte that is not part of valid UTF-8 becomes \u00HH as if it were ISO 8859-1, so that a line is always valid UTF-8.
 
 import { FORM_JSON_VALUE, FORM_TEXT, MAX_LOGGED_VALUE } from './layout/access-log.ts'
-import { outByte, outDecimal, outPosition, outReserve, outRoom, outText } from './message.ts'
+import { outByte, outBytes, outDecimal, outPosition, outReserve, outRoom, outText } from './message.ts'
 
 const QUOTE: u32 = 0x22
 const BACKSLASH: u32 = 0x5c
@@ -27,7 +27,7 @@ let escapes: i32 = 0
 
 /** Starts a value of text of which at most `limit` bytes are written. */
 export function beginValue(form: i32, limit: i32): void {
-  left = min(min(limit, MAX_LOGGED_VALUE), max((outRoom() - KEPT_ROOM) / MOST_ESCAPED, 0))
+  left = min(limit, MAX_LOGGED_VALUE)
   if (form == FORM_JSON_VALUE) outByte(QUOTE)
 }
 
@@ -37,11 +37,14 @@ export function endValue(form: i32): void {
 
 /** Writes bytes of the value that was begun. */
 export function outEscaped(form: i32, ptr: i32, len: i32): void {
-  const end = ptr + min(len, left)
-  left -= end - ptr
+  let taken = min(len, left)
+  const room = outRoom() - KEPT_ROOM
+  if (taken * MOST_ESCAPED > room) taken = max(room, 0) / MOST_ESCAPED
+  left -= taken
+  const end = ptr + taken
   while (ptr < end) {
     const plain = plainLen(ptr, end)
-    outShort(ptr, plain)
+    outBytes(ptr, plain)
     ptr += plain
     if (ptr < end && ++escapes > MAX_ESCAPES) {
       left = 0
@@ -60,6 +63,7 @@ export function outOwn(text: string): void {
 
 /** The whole value is these bytes. */
 export function outValue(form: i32, limit: i32, ptr: i32, len: i32): void {
+  if (len <= limit && len + KEPT_ROOM <= outRoom() && outPlain(form, ptr, len)) return
   beginValue(form, limit)
   outEscaped(form, ptr, len)
   endValue(form)
@@ -75,13 +79,27 @@ export function outAbsent(form: i32): void {
   else outByte(0x2d)
 }
 
-/** Writes bytes without memory.copy, which is dear for few of them, in fuel above all. */
-function outShort(ptr: i32, len: i32): void {
+/** Writes a value of which no byte needs escaping, as nearly all are; false, and nothing is written, where one does. */
+function outPlain(form: i32, ptr: i32, len: i32): bool {
+  const quotes = form == FORM_JSON_VALUE ? 1 : 0
   const start = outPosition()
-  if (!outReserve(len)) return
+  const to = start + quotes
   let i = 0
-  for (; i + 8 <= len; i += 8) store<u64>(start + i, load<u64>(ptr + i))
-  for (; i < len; i++) store<u8>(start + i, load<u8>(ptr + i))
+  for (; i + 8 <= len; i += 8) {
+    const word = load<u64>(ptr + i)
+    if (needsEscape(word)) return false
+    store<u64>(to + i, word)
+  }
+  for (; i < len; i++) {
+    const byte: u32 = load<u8>(ptr + i)
+    if (!isPlain(byte)) return false
+    store<u8>(to + i, byte as u8)
+  }
+  if (quotes != 0) {
+    store<u8>(start, QUOTE as u8)
+    store<u8>(to + len, QUOTE as u8)
+  }
+  return outReserve(len + 2 * quotes)
 }
 
 /** How many bytes from `ptr` on need no escaping in any form. */
@@ -128,7 +146,7 @@ function escapeJson(ptr: i32, end: i32): i32 {
     return ptr + 2
   }
   if (len > 0) {
-    outShort(ptr, len)
+    outBytes(ptr, len)
     return ptr + len
   }
   outUnicode(byte)

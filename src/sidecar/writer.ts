@@ -3,6 +3,9 @@
 
 import { IN_END, IN_MEMORY, INPUT } from './layout/record.ts'
 
+/** So few bytes are copied one by one: memory.copy is a call, and dear in fuel. */
+const SHORT: i32 = 64
+
 let position: i32 = 0
 let limit: i32 = 0
 let overflowed: bool = false
@@ -50,7 +53,14 @@ export function outByte(byte: u32): void {
 
 export function outBytes(ptr: i32, len: i32): void {
   const start = position
-  if (outReserve(len)) memory.copy(start, ptr, len)
+  if (!outReserve(len)) return
+  if (len > SHORT) {
+    memory.copy(start, ptr, len)
+    return
+  }
+  let i = 0
+  for (; i + 8 <= len; i += 8) store<u64>(start + i, load<u64>(ptr + i))
+  for (; i < len; i++) store<u8>(start + i, load<u8>(ptr + i))
 }
 
 /** Writes a literal of ASCII text. */
@@ -63,6 +73,11 @@ export function outText(text: string): void {
 }
 
 export function outDecimal(value: u64): void {
+  // Division by a constant is cheap in 32 bits only.
+  if (value <= u32.MAX_VALUE) {
+    outDecimal32(value as u32)
+    return
+  }
   let digits = 1
   for (let rest = value / 10; rest != 0; rest /= 10) digits++
   const start = position
@@ -70,5 +85,17 @@ export function outDecimal(value: u64): void {
   for (let i = start + digits - 1; i >= start; i--) {
     store<u8>(i, (0x30 + (value % 10)) as u8)
     value /= 10
+  }
+}
+
+function outDecimal32(value: u32): void {
+  let digits = 1
+  for (let rest = value / 10; rest != 0; rest /= 10) digits++
+  const start = position
+  if (!outReserve(digits)) return
+  for (let i = start + digits - 1; i >= start; i--) {
+    const rest = value / 10
+    store<u8>(i, (0x30 + value - rest * 10) as u8)
+    value = rest
   }
 }
