@@ -513,3 +513,26 @@ test('long lists are compared whole', () => {
     assert.ok(!judge.judge(compiled, fn, { peer }).allowed, peer)
   }
 })
+
+test('the largest policies that compile are judged within the fuel, whatever a client sends', () => {
+  const headers = Array.from({ length: 120 }, (_, index) => [`h${index}`, 'v'] as const)
+  const repeated = Array.from({ length: 120 }, (_, index) => [`h${index % 2}`, 'v'.repeat(50)] as const)
+  const when = (name: (index: number) => string) =>
+    Array.from({ length: 500 }, (_, index) => ({
+      key: `request.headers[${name(index)}]`,
+      notValues: [`a${index}`],
+    }))
+  const paths = (path: (index: number) => string) => [
+    { to: [{ operation: { paths: Array.from({ length: 4000 }, (_, index) => path(index)) } }] },
+  ]
+  const cases = [
+    [true, [{ when: when((index) => `x${index}`) }], { headers }],
+    [true, [{ when: when((index) => `h${index % 2}`) }], { headers: repeated }],
+    [false, paths((index) => `/{*}/{*}/b${index}`), { path: `/${'a'.repeat(3000)}/${'b'.repeat(3000)}/c` }],
+    [false, paths((index) => `/{*}/${'a'.repeat(40)}${index}/{**}`), { path: `/x/${'a'.repeat(6000)}/c` }],
+    [false, paths((index) => `/${'a'.repeat(60)}${index}*`), { path: `/${'a'.repeat(6000)}` }],
+    [false, paths((index) => `*${index}${'a'.repeat(60)}`), { path: `/${'a'.repeat(6000)}` }],
+  ] as const
+  for (const [allowed, rules, question] of cases)
+    table(policy(JSON.stringify({ rules })), [[allowed, question]])
+})

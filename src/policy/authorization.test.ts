@@ -129,4 +129,16 @@ describe('what cannot be compiled is refused with its place', () => {
       /^with this policy those of shop\/payment take \d+ bytes, at most 393216 fit/,
     )
   })
+
+  test('more conditions on headers than can be judged in a phase', () => {
+    const when = Array.from({ length: 251 }, () => ({
+      key: 'request.headers[x]',
+      values: ['a'],
+      notValues: ['b'],
+    }))
+    const [problem] = problemsOf(policy('p', { rules: [{ when }] }))
+    assert.equal(problem?.code, 'too-large')
+    assert.match(problem.message, /have 502 conditions on headers, at most 500 can be judged/)
+    assert.ok(compile(policy('p', { rules: [{ when: when.slice(1) }] })).ok)
+  })
 })

@@ -34,8 +34,15 @@ export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec
   const rules: RuleName[] = []
   const problems: SectionProblem[] = []
   const domains: TrustDomains = { trustDomain: config.trustDomain, aliases: [] }
+  let headers = 0
   for (const policy of policies) {
     const before = out.length
+    const headersBefore = headers
+    headers += headerConditions(policy)
+    if (headers > MOST_HEADER_CONDITIONS && headersBefore <= MOST_HEADER_CONDITIONS) {
+      const message = `with this policy those of ${fn.key} have ${headers} conditions on headers, at most ${MOST_HEADER_CONDITIONS} can be judged`
+      problems.push(problemOf(policy, 'spec.rules', 'too-large', message))
+    }
     writePolicy(out, policy, domains, rules, problems)
     const size = out.length
     // The policy with which the bound is passed is named, and no other.
@@ -53,6 +60,16 @@ export function policiesFor(input: AuthorizationInput, fn: FunctionSpec): Author
   return input.authorizationPolicies
     .filter(({ metadata, spec }) => applies(metadata.namespace, spec.selector?.matchLabels, fn, root))
     .toSorted((a, b) => action(a) - action(b) || compareNames(nameOf(a), nameOf(b)))
+}
+
+/** Each looks through all fields of a head; with the most fields so many take less than half the fuel of a phase. */
+const MOST_HEADER_CONDITIONS = 500
+
+function headerConditions({ spec }: AuthorizationPolicy): number {
+  const clauses = spec.rules.flatMap((rule) => rule.when ?? [])
+  return clauses
+    .filter(({ key }) => key.startsWith('request.headers['))
+    .reduce((count, { values, notValues }) => count + (values ? 1 : 0) + (notValues ? 1 : 0), 0)
 }
 
 function writePolicy(

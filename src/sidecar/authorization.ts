@@ -38,6 +38,7 @@ import {
   VERDICT_AUDIT,
   VERDICT_DENY,
 } from './layout/record.ts'
+import { forgetLowerAuthority } from './lower-authority.ts'
 import {
   deny,
   inU32,
@@ -50,6 +51,7 @@ import {
   pathPtr,
   recordVerdict,
 } from './message.ts'
+import { forgetSegments } from './path-template.ts'
 import { readPeer } from './peer.ts'
 import { outPrintable } from './printable.ts'
 
@@ -59,6 +61,8 @@ export function judgeAuthorization(section: i32, sectionLen: i32): i32 {
   if (sectionLen < AUTHORIZATION_HEADER) return refuse(0, NO_RULE, 0)
   readPeer()
   forgetForwarded()
+  forgetLowerAuthority()
+  forgetSegments()
   let policy = section + AUTHORIZATION_HEADER
   let allowPolicies = 0
   for (let left = load<i32>(section + AUTHORIZATION_POLICIES); left > 0; left--) {

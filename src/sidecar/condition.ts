@@ -29,6 +29,7 @@ import {
   FAMILY_IPV6,
 } from './layout/authorization.ts'
 import { IN_LOCAL_IP, IN_PEER_LEN, IN_PEER_PTR, IN_SOURCE_IP, INPUT } from './layout/record.ts'
+import { lowerAuthorityPtr } from './lower-authority.ts'
 import {
   authorityLen,
   authorityPtr,
@@ -52,17 +53,17 @@ function valueMatches(condition: i32): bool {
   const values = condition + CONDITION_HEADER
   switch (load<u16>(condition + CONDITION_ATTRIBUTE) as i32) {
     case ATTRIBUTE_METHOD:
-      return listMatches(values, methodPtr(), methodLen(), false)
+      return listMatches(values, methodPtr(), methodLen())
     case ATTRIBUTE_PATH:
-      return listMatches(values, pathPtr(), pathLen(), false)
+      return listMatches(values, pathPtr(), pathLen())
     case ATTRIBUTE_PRINCIPAL:
       return textMatches(values, inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
     case ATTRIBUTE_NAMESPACE:
       return textMatches(values, peerNamespacePtr(), peerNamespaceLen())
     case ATTRIBUTE_HOST:
-      return listMatches(values, authorityPtr(), authorityLen(), true)
+      return listMatches(values, lowerAuthorityPtr(), authorityLen())
     case ATTRIBUTE_AUTHORITY:
-      return listMatches(values, authorityPtr(), authorityLen(), false)
+      return listMatches(values, authorityPtr(), authorityLen())
     case ATTRIBUTE_PORT:
       return portMatches(values)
     case ATTRIBUTE_HEADER:
@@ -85,7 +86,7 @@ function valueMatches(condition: i32): bool {
 
 /** Attributes that are absent where their text is empty. */
 function textMatches(list: i32, ptr: i32, len: i32): bool {
-  return len > 0 && listMatches(list, ptr, len, false)
+  return len > 0 && listMatches(list, ptr, len)
 }
 
 function portMatches(values: i32): bool {
@@ -98,7 +99,7 @@ function portMatches(values: i32): bool {
 function headerMatches(subject: i32): bool {
   const length = load<i32>(subject + 4)
   if (!findForwarded(subject + 8, length, load<u32>(subject))) return false
-  return listMatches(subject + 8 + ((length + 3) & ~3), forwardedPtr(), forwardedLen(), false)
+  return listMatches(subject + 8 + ((length + 3) & ~3), forwardedPtr(), forwardedLen())
 }
 
 function ipMatches(values: i32, address: i32): bool {

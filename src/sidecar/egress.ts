@@ -62,7 +62,7 @@ export function judgeEgress(section: i32, sectionLen: i32): i32 {
 const EGRESS_RULE = 0
 
 function lists(section: i32, keyPtr: i32, keyLen: i32): bool {
-  return listMatches(section + load<i32>(section + EGRESS_CALLEES), keyPtr, keyLen, false)
+  return listMatches(section + load<i32>(section + EGRESS_CALLEES), keyPtr, keyLen)
 }
 
 function ownPtr(section: i32): i32 {

@@ -16,6 +16,7 @@ import {
 import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import { SECTION_HTTP } from './layout/policy.ts'
 import { DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
+import { SCRATCH_AUTHORIZATION } from './layout/scratch.ts'
 import {
   direction,
   fieldValueLen,
@@ -23,24 +24,30 @@ import {
   findField,
   nextField,
   outBytes,
+  outOverflowed,
   outPosition,
+  outReserve,
   outText,
   requestIdPtr,
 } from './message.ts'
 import { sectionLen, sectionPtr } from './policy.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 
-const NOTHING: i32 = -1
-const FORWARDED_FOR: i32 = -2
+/** For each field's index the address of its joined value, as u32 length and bytes; 0 where none was written yet. */
+const JOINED: i32 = SCRATCH_AUTHORIZATION
+const MOST_JOINED: i32 = 160
 
 let value: i32 = 0
 let valueSize: i32 = 0
-/** Which value was written last, since the next condition often asks for the same: a field's index, or one of these. */
-let written: i32 = -1
+/** The same for x-forwarded-for. */
+let forwardedFor: i32 = 0
+let joined: bool = false
 
 /** Forgets what was written in an earlier call, whose output is gone. */
 export function forgetForwarded(): void {
-  written = NOTHING
+  forwardedFor = 0
+  if (joined) memory.fill(JOINED, 0, MOST_JOINED * 4)
+  joined = false
 }
 
 /** Finds the field; false where none goes on. Its value is then at forwardedPtr. */
@@ -75,12 +82,29 @@ function trustedProxies(): i32 {
   return sectionLen(SECTION_HTTP) < HTTP_SIZE ? 0 : load<i32>(sectionPtr(SECTION_HTTP) + HTTP_TRUSTED_PROXIES)
 }
 
-/** Makes these bytes the value; `written` then no longer says what it is. */
 function take(ptr: i32, len: i32): bool {
   value = ptr
   valueSize = len
-  written = NOTHING
   return true
+}
+
+/** A record of u32 length and bytes. */
+function takeRecord(record: i32): bool {
+  return record == 0 ? take(0, 0) : take(record + 4, load<i32>(record))
+}
+
+/** Begins a record with room for its length. */
+function beginRecord(): i32 {
+  const record = outPosition()
+  outReserve(4)
+  return record
+}
+
+/** Ends it; 0 where it did not fit: then the phase fails by the writer's overflow, whatever is judged. */
+function endRecord(record: i32): i32 {
+  if (outOverflowed()) return 0
+  store<i32>(record, outPosition() - record - 4)
+  return record
 }
 
 function writeProto(): bool {
@@ -91,28 +115,29 @@ function writeProto(): bool {
 
 /** What came, then the peer's own address. */
 function writeForwardedFor(first: i32): bool {
-  if (written == FORWARDED_FOR) return true
-  const start = outPosition()
+  if (forwardedFor != 0) return takeRecord(forwardedFor)
+  const record = beginRecord()
   for (let field = first; field >= 0; field = notDropped(nextField(field))) {
     if (fieldValueLen(field) == 0) continue
     outBytes(fieldValuePtr(field), fieldValueLen(field))
     outText(',')
   }
   outIp(INPUT + IN_SOURCE_IP)
-  take(start, outPosition() - start)
-  written = FORWARDED_FOR
-  return true
+  forwardedFor = endRecord(record)
+  return takeRecord(forwardedFor)
 }
 
 function writeList(first: i32, second: i32, cookie: bool): bool {
-  if (written == first) return true
-  const start = outPosition()
+  const known = first < MOST_JOINED ? load<i32>(JOINED + (first << 2)) : 0
+  if (known != 0) return takeRecord(known)
+  const record = beginRecord()
   outBytes(fieldValuePtr(first), fieldValueLen(first))
   for (let field = second; field >= 0; field = notDropped(nextField(field))) {
     outText(cookie ? '; ' : ',')
     outBytes(fieldValuePtr(field), fieldValueLen(field))
   }
-  take(start, outPosition() - start)
-  written = first
-  return true
+  const ended = endRecord(record)
+  if (first < MOST_JOINED) store<i32>(JOINED + (first << 2), ended)
+  joined = true
+  return takeRecord(ended)
 }
