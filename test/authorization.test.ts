@@ -162,6 +162,12 @@ describe("the examples of Istio's reference", () => {
       [false, { path: '/foo/buzz/bar' }],
       [false, { path: '/foo/a/b/bar/' }],
     ])
+    const long = 'a'.repeat(31)
+    table(paths('/{*}/{*}/c', '/{*}/d'), [
+      [true, { path: `/${long}/b/c` }],
+      [true, { path: `/${long}/d` }],
+      [false, { path: `/${long}/b/d` }],
+    ])
     table(paths('/{**}/a/b', '/x'), [
       [true, { path: '/1/2/a/b' }],
       [false, { path: '/a/b/c' }],
