@@ -1,4 +1,5 @@
 import type { FunctionSlice, MeshSlice } from '../dataplane/engine-messages.ts'
+import { accessLogFile } from '../policy/access-log.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 
 /** What every engine is told of the mesh as a whole. */
@@ -8,7 +9,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
     trustDomain: config.trustDomain,
     domain: config.domain,
     gatewayPolicy: compiled.gateway.bytes,
-    accessLogFile: config.accessLogFile,
+    accessLogFile: accessLogFile(config),
     limits: compiled.limits,
   }
 }
