@@ -84,9 +84,6 @@ export const LOG_UPSTREAM_HOST: i32 = 34
 /** Number: the HOLE_* that the engine fills, with its HOLE_ABSENT_NULL and HOLE_QUOTED bits. */
 export const LOG_HOLE: i32 = 35
 
-/** The first code that only the response phase runs. */
-export const LOG_RESPONSE_OPS: i32 = 32
-
 export const ADDRESS_WITH_PORT: i32 = 0
 export const ADDRESS_WITHOUT_PORT: i32 = 1
 export const ADDRESS_PORT: i32 = 2
