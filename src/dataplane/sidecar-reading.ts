@@ -34,7 +34,15 @@ import {
   readVerdicts,
 } from './sidecar-output.ts'
 
-const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
+export const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
+/** What is known of a request that was not opened. */
+export const NOTHING: Abandoned = {
+  context: Buffer.alloc(0),
+  headLength: 0,
+  flags: 0,
+  body: 0,
+  bodyLength: 0,
+}
 
 /** `result` is what the entry returned, `received` how many bytes the sidecar was given. */
 export function readOpened(from: SidecarMemory, result: number, received: number): Opened {

@@ -40,6 +40,8 @@ import { headBytes } from './sidecar-head-bytes.ts'
 import { SidecarMemory } from './sidecar-memory.ts'
 import { BadOutput } from './sidecar-output.ts'
 import {
+  INCOMPLETE,
+  NOTHING,
   readAbandoned,
   readDecision,
   readOpened,
@@ -48,16 +50,7 @@ import {
 } from './sidecar-reading.ts'
 
 export type { SidecarCounters } from './sidecar-counters.ts'
-export type {
-  Abandoned,
-  ConnectionFacts,
-  Decision,
-  Denial,
-  Failed,
-  LogLine,
-  Opened,
-  ResponseDecision,
-} from './sidecar-decision.ts'
+export type * from './sidecar-decision.ts'
 
 const SMALL_PAGES = 1
 const LARGE_PAGES = 16
@@ -65,11 +58,10 @@ const SMALL_ROOM = SMALL_PAGES * 65_536 - VARIABLE
 const LARGE_ROOM = LARGE_PAGES * 65_536 - VARIABLE
 /** Room for what is written besides heads, texts and context: added fields, the log line's own text. */
 const SLACK = 8192
-/** Fuel of one phase: far above the dearest head and policy that the limits admit. */
-const FUEL = 8_000_000
+/** Fuel of one phase in either memory: above what the dearest heads that fit it cost (test/dear-heads.test.ts). */
+const SMALL_FUEL = 8_000_000
+const LARGE_FUEL = 32_000_000
 const DEFAULT_MAX_HEAD = 16_384
-const INCOMPLETE: { kind: 'incomplete' } = { kind: 'incomplete' }
-const NOTHING: Abandoned = { context: Buffer.alloc(0), headLength: 0, flags: 0, body: 0, bodyLength: 0 }
 
 interface OpenInput {
   received: Buffer
@@ -128,12 +120,11 @@ export class Sidecars {
     try {
       if (memory === null) throw new BadOutput('decide without open')
       const { length } = this.#input!
-      if (memory === this.#large || policy.length + 2 * length + SLACK > memory.room) {
-        return this.#counted(this.#decideInLarge(memory, policy, target, targetPort))
+      if (memory === this.#small && policy.length + 2 * length + SLACK <= memory.room) {
+        const decision = this.#decide(memory, policy, target, targetPort)
+        if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY)
+          return this.#counted(decision)
       }
-      const decision = this.#decide(memory, policy, target, targetPort)
-      if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY)
-        return this.#counted(decision)
       return this.#counted(this.#decideInLarge(memory, policy, target, targetPort))
     } catch (error) {
       return this.#failed(error)
@@ -301,11 +292,11 @@ export class Sidecars {
 
 /** Loads the guest; throws where it cannot be proved to be what it should be, as without it nothing can run. */
 export function loadSidecars(wasm: Buffer): Sidecars {
-  return new Sidecars(load(wasm, SMALL_PAGES), load(wasm, LARGE_PAGES))
+  return new Sidecars(load(wasm, SMALL_PAGES, SMALL_FUEL), load(wasm, LARGE_PAGES, LARGE_FUEL))
 }
 
-function load(wasm: Buffer, pages: number): SandboxModule {
-  const loaded = loadModule(wasm, { pages, fuel: FUEL, entries: ['open', 'decide', 'respond', 'trailers'] })
+function load(wasm: Buffer, pages: number, fuel: number): SandboxModule {
+  const loaded = loadModule(wasm, { pages, fuel, entries: ['open', 'decide', 'respond', 'trailers'] })
   if (loaded.ok) return loaded.module
   const { offset, message } = loaded.refusal
   throw new Error(`the sidecar guest is refused at byte ${offset}: ${message}`)
