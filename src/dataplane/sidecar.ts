@@ -1,7 +1,6 @@
 // Running sidecars: the input is marshalled into a fresh sandbox, the guest runs, and its output is checked before the
 // engine sees it. Whatever goes wrong in a sandbox becomes a value of kind `failed`: the request is not let through.
 
-import { loadModule } from '../sandbox/load-module.ts'
 import { type SandboxModule, TRAP_FUEL } from '../sandbox/sandbox.ts'
 import {
   ADDED_BYTES,
@@ -36,6 +35,7 @@ import type {
   Opened,
   ResponseDecision,
 } from './sidecar-decision.ts'
+import { loadGuest } from './sidecar-guest.ts'
 import { headBytes } from './sidecar-head-bytes.ts'
 import { SidecarMemory } from './sidecar-memory.ts'
 import { BadOutput } from './sidecar-output.ts'
@@ -292,12 +292,5 @@ export class Sidecars {
 
 /** Loads the guest; throws where it cannot be proved to be what it should be, as without it nothing can run. */
 export function loadSidecars(wasm: Buffer): Sidecars {
-  return new Sidecars(load(wasm, SMALL_PAGES, SMALL_FUEL), load(wasm, LARGE_PAGES, LARGE_FUEL))
-}
-
-function load(wasm: Buffer, pages: number, fuel: number): SandboxModule {
-  const loaded = loadModule(wasm, { pages, fuel, entries: ['open', 'decide', 'respond', 'trailers'] })
-  if (loaded.ok) return loaded.module
-  const { offset, message } = loaded.refusal
-  throw new Error(`the sidecar guest is refused at byte ${offset}: ${message}`)
+  return new Sidecars(loadGuest(wasm, SMALL_PAGES, SMALL_FUEL), loadGuest(wasm, LARGE_PAGES, LARGE_FUEL))
 }
