@@ -224,6 +224,24 @@ test('an IPv6 host is accepted exactly if Node thinks it one', () => {
   fc.assert(property, { ...RUNS, numRuns: 3000 })
 })
 
+test('no request leaves a trace: the next one is judged as if it were the first', () => {
+  const first = Buffer.from('GET /a/../b HTTP/1.1\r\nHost: a.shop\r\nAccept: */*\r\n\r\n')
+  const alone = forward(first).decision
+  const property = fc.property(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      message.map(({ bytes }) => bytes),
+    ),
+    (other) => {
+      const bytes = Buffer.from(other)
+      if (open(bytes).kind === 'opened') sidecars.decide(policy, 'shop/cart', 8080)
+      sidecars.respond(policy, alone.context, bytes, 0, bytes.length, NOW, '', 0)
+      assert.deepEqual(forward(first).decision, alone)
+    },
+  )
+  fc.assert(property, RUNS)
+})
+
 test('a head of the largest size passes, outwards and to the callee; one byte more is 431', () => {
   const start = 'GET / HTTP/1.1\r\nHost: a\r\nX: '
   for (const size of [8_000, 12_000, 16_384, 30_000, 65_536]) {
