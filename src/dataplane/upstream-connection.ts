@@ -16,6 +16,9 @@ export interface UpstreamLimits {
   connectTimeoutMs: number
 }
 
+/** Read into by every connection in turn: a buffer of its own for each read costs a twelfth of a request's CPU time. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(65_536)
+
 /** A connection to one instance, used by one exchange at a time and kept alive in between. */
 export class UpstreamConnection {
   readonly endpoint: Endpoint
@@ -39,7 +42,12 @@ export class UpstreamConnection {
   private constructor(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits) {
     this.endpoint = endpoint
     this.#user = user
-    const socket = connect({ host: endpoint.host, port: endpoint.port, noDelay: true })
+    const socket = connect({
+      host: endpoint.host,
+      port: endpoint.port,
+      noDelay: true,
+      onread: { buffer: READ_BUFFER, callback: (length) => this.#read(length) },
+    })
     this.socket = socket
     this.#connectTimer = setTimeout(() => socket.destroy(connectTimedOut()), limits.connectTimeoutMs)
     socket.on('connect', () => {
@@ -47,10 +55,7 @@ export class UpstreamConnection {
       this.#stopConnectTimer()
       this.#user?.upstreamConnected()
     })
-    socket.on('data', (bytes: Buffer) => {
-      if (this.#user) this.#user.upstreamBytes(bytes)
-      else this.destroy() // bytes that nobody asked for
-    })
+    socket.resume() // no data event comes, but without it no end event does either
     socket.on('drain', () => this.#user?.upstreamDrained())
     socket.on('end', () => this.#end(null))
     socket.on('error', (error) => this.#end(error))
@@ -74,6 +79,12 @@ export class UpstreamConnection {
     this.#stopConnectTimer()
     this.#forget()
     this.socket.destroy()
+  }
+
+  #read(length: number): boolean {
+    if (this.#user) this.#user.upstreamBytes(Buffer.from(READ_BUFFER.subarray(0, length)))
+    else this.destroy() // bytes that nobody asked for
+    return true
   }
 
   #end(error: NodeJS.ErrnoException | null): void {

@@ -32,7 +32,7 @@ export class BareSidecars implements Judge {
     const at = received.indexOf(HEAD_END, start)
     if (at < 0 || at + 4 > end) return { kind: 'incomplete' }
     this.#bytes = Buffer.from(received.subarray(start, at + 4))
-    this.#head = this.#bytes.latin1Slice(0, this.#bytes.length)
+    this.#head = this.#bytes.toString('latin1')
     return { kind: 'opened', host: HOST.exec(this.#head)?.[1]?.toLowerCase() ?? '', port: 0 }
   }
 
@@ -63,7 +63,7 @@ export class BareSidecars implements Judge {
     const at = received.indexOf(HEAD_END, start)
     if (at < 0 || at + 4 > end) return { kind: 'incomplete' }
     const bytes = Buffer.from(received.subarray(start, at + 4))
-    const head = bytes.latin1Slice(0, bytes.length)
+    const head = bytes.toString('latin1')
     const status = Number(head.slice(9, 12))
     if (status < 200) return { kind: 'interim', head: bytes, headLength: bytes.length, flags: 0 }
     const bodiless = context === HEAD_CONTEXT || status === 204 || status === 304
