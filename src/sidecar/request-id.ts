@@ -20,7 +20,7 @@ export function chooseRequestId(): void {
     isUuid(fieldValuePtr(field))
   ) {
     memory.copy(SCRATCH_REQUEST_ID, fieldValuePtr(field), REQUEST_ID_LEN)
-  } else makeUuid()
+  } else makeRequestId()
 }
 
 /** Whether the 36 bytes are a UUID's text. */
@@ -32,8 +32,8 @@ export function isUuid(ptr: i32): bool {
   return true
 }
 
-// Version 4 (RFC 9562 5.4) from the injected random bytes.
-function makeUuid(): void {
+/** Puts a new id there: a UUID of version 4 (RFC 9562 5.4) from the injected random bytes. */
+export function makeRequestId(): void {
   let to = SCRATCH_REQUEST_ID
   for (let i = 0; i < 16; i++) {
     let byte: u32 = load<u8>(INPUT + IN_RANDOM + RANDOM_OFFSET + i)

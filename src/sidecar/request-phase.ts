@@ -92,7 +92,7 @@ import { normalisePath } from './path.ts'
 import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
 import { judgePorts } from './ports.ts'
 import { INCOMPLETE, refusedReason, refusedStatus } from './refusal.ts'
-import { chooseRequestId, REQUEST_ID_LEN } from './request-id.ts'
+import { chooseRequestId, makeRequestId, REQUEST_ID_LEN } from './request-id.ts'
 import { readRequestLine } from './request-line.ts'
 import { readTarget } from './request-target.ts'
 import { prepareTrace, sampled } from './trace.ts'
@@ -123,6 +123,8 @@ export function openRequest(): i32 {
   outU32(OUT_BODY, statedBody())
   outU32(OUT_SEND_BODY, statedBody())
   store<u64>(OUTPUT + OUT_BODY_LENGTH, statedLength())
+  chooseRequestId()
+  outRequestId()
   // For a host that names no function the engine answers without a decision; this is what the reply needs to know.
   writeContext(contextBits(), false)
   return outOverflowed() ? refuseForMemory() : finishAs(RESULT_OPENED)
@@ -135,9 +137,6 @@ export function decideRequest(): i32 {
     return refuseRequest(500, REASON_POLICY)
   const http = sectionPtr(SECTION_HTTP)
   const trustedProxies = load<i32>(http + HTTP_TRUSTED_PROXIES)
-  chooseRequestId()
-  outU32(OUT_REQUEST_ID_PTR, requestIdPtr())
-  outU32(OUT_REQUEST_ID_LEN, REQUEST_ID_LEN)
   findClientAddress(trustedProxies)
   prepareTrace(sectionPtr(SECTION_TRACING), sectionLen(SECTION_TRACING))
   if (sampled()) outU32(OUT_FLAGS, requestFlags() | OUT_FLAG_SAMPLED)
@@ -163,7 +162,7 @@ function judge(): i32 {
 }
 
 function finishRequest(result: i32): i32 {
-  writeContext(contextBits() | CONTEXT_REQUEST_ID, true)
+  writeContext(contextBits(), true)
   return outOverflowed() ? refuseForMemory() : finishAs(result)
 }
 
@@ -182,7 +181,9 @@ function unreadable(position: i32, isWhole: bool, tooLargeStatus: i32, tooLargeR
 function refuseHead(status: i32, reason: i32): i32 {
   recordVerdict(POLICY_HTTP, VERDICT_DENY, NO_RULE)
   deny(status, reason, 0, 0)
-  let bits = 0
+  makeRequestId()
+  outRequestId()
+  let bits = CONTEXT_REQUEST_ID
   if (isHead()) bits |= CONTEXT_HEAD
   if (httpMinor() == 0) bits |= CONTEXT_HTTP_1_0
   writeContext(bits, false)
@@ -209,8 +210,13 @@ function writeContext(bits: i32, logs: bool): void {
   outU32(OUT_CONTEXT_LEN, outPosition() - start)
 }
 
+function outRequestId(): void {
+  outU32(OUT_REQUEST_ID_PTR, requestIdPtr())
+  outU32(OUT_REQUEST_ID_LEN, REQUEST_ID_LEN)
+}
+
 function contextBits(): i32 {
-  let bits = 0
+  let bits = CONTEXT_REQUEST_ID
   if (isHead()) bits |= CONTEXT_HEAD
   if (httpMinor() == 0) bits |= CONTEXT_HTTP_1_0
   if (keepsConnection()) bits |= CONTEXT_KEEP_ALIVE
