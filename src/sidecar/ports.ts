@@ -9,6 +9,8 @@ import {
   EGRESS_PORTS,
 } from './layout/egress.ts'
 import {
+  DIRECTION_INGRESS,
+  IN_DIRECTION,
   IN_FLAG_TLS,
   IN_FLAGS,
   IN_LOCAL_PORT,
@@ -23,10 +25,11 @@ import { authorityPort, deny, inU32, outDecimal, outPosition, outText, recordVer
 import { outPrintable } from './printable.ts'
 
 /**
- * The port of the function that the request names: its declared one, unless the authority names another than the
- * scheme's or the gateway's own.
+ * The port of the function that the request names: its declared one, unless a caller inside the mesh names another than
+ * the scheme's or its egress address's own. From outside, the port is that of whatever stands before the gateway.
  */
 export function requestedPort(): i32 {
+  if (inU32(IN_DIRECTION) == DIRECTION_INGRESS) return inU32(IN_TARGET_PORT)
   const port = authorityPort()
   const isDefault = port == 0 || port == 80 || (port == 443 && (inU32(IN_FLAGS) & IN_FLAG_TLS) != 0)
   if (isDefault || port == inU32(IN_LOCAL_PORT)) return inU32(IN_TARGET_PORT)
