@@ -34,18 +34,13 @@ function templateProblem(value: string): string | null {
   const segments = value.slice(1).split('/')
   if (segments.at(-1) === '') segments.pop()
   let ended = false
-  for (const [index, segment] of segments.entries()) {
+  for (const segment of segments) {
     if (segment === '') return 'it has an empty segment'
-    const operator = segment.startsWith('{**}') ? '{**}' : segment.startsWith('{*}') ? '{*}' : ''
-    const rest = segment.slice(operator.length)
-    if (operator !== '' && ended) return 'nothing but literals may follow {**}'
-    if (operator === '{**}') ended = true
-    const literalFollows = operator !== '' && rest !== ''
-    if (literalFollows && (index < segments.length - 1 || value.endsWith('/'))) {
-      return `text may follow ${operator} within a segment only in the last one`
-    }
-    if (!/^[-a-zA-Z0-9._~%!$&'()+,;:@]*$/.test(rest)) {
-      return 'an operator stands at the beginning of a segment; besides {*} and {**} a segment has literal path characters only'
+    const isOperator = segment === '{*}' || segment === '{**}'
+    if (isOperator && ended) return 'nothing but literals may follow {**}'
+    if (segment === '{**}') ended = true
+    if (!isOperator && !/^[-a-zA-Z0-9._~%!$&'()+,;:@=]*$/.test(segment)) {
+      return 'an operator {*} or {**} fills its whole segment; other segments have literal path characters only'
     }
   }
   return null

@@ -86,7 +86,6 @@ test('an authorization policy with everything that Istio knows is kept as it is 
                 '/a/{*}',
                 '/{**}/b',
                 '/{*}/{**}',
-                '/{**}.js',
                 '/{*}/x/',
                 '/{**}/',
               ],

@@ -1,5 +1,5 @@
 import { type FunctionSpec, toFunctionSpec } from '../api/function-spec.ts'
-import type { ManifestError } from '../api/manifest-error.ts'
+import { formatManifestError, type ManifestError } from '../api/manifest-error.ts'
 import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
@@ -25,23 +25,29 @@ export function compileMesh(
 ): { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] } {
   const config = { ...meshConfigOf(resources), ...overrides }
   const specs = ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config))
+  const configSource = ofKind(resources, 'MeshConfig')[0]?.source
   const view: MeshView = {
     config,
+    ...(configSource && { configSource }),
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     sidecars: ofKind(resources, 'Sidecar'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions: specs,
   }
-  const errors: ManifestError[] = []
+  // By their lines, since what is wrong with a mesh-wide setting is wrong with every function's policy.
+  const errors = new Map<string, ManifestError>()
+  const note = (found: readonly ManifestError[]) => {
+    for (const error of found) errors.set(formatManifestError(error), error)
+  }
   const functions = new Map<string, CompiledFunction>()
   const gateway = compilePolicy(view, null)
-  if (!gateway.ok) errors.push(...gateway.errors)
+  if (!gateway.ok) note(gateway.errors)
   for (const spec of specs) {
     const policy = compilePolicy(view, spec)
     if (policy.ok) functions.set(spec.key, { spec, policy: policy.policy })
-    else errors.push(...policy.errors)
+    else note(policy.errors)
   }
-  if (errors.length > 0 || !gateway.ok) return { ok: false, errors }
+  if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
   return { ok: true, mesh: { view, functions, gateway: gateway.policy, limits: engineLimits(config) } }
 }
 
