@@ -109,6 +109,7 @@ async function replay(
     const text = await writeReport(options.out, summary, all)
     return { kind: 'replayed', summary, text, exitCode: exitCode(summary, signal) }
   } finally {
+    screen.write('stopping the mesh\n')
     await mesh.stop()
   }
 }
