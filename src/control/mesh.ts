@@ -134,7 +134,11 @@ export class Mesh {
   /** Refuses new connections, lets requests under way end, stops instances and engines. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
+    const engines = this.#fleet.engines()
     await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
+    // No engine is left that could give its slots back: without this, instances would wait for that.
+    for (const controller of this.#controllers.values())
+      for (const engine of engines) controller.engineDied(engine)
     await this.#options.runtime.close()
   }
 
