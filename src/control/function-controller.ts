@@ -16,6 +16,9 @@ export interface ControllerHooks {
   notice(text: string): void
 }
 
+/** Longer than a slot takes from one engine to another by way of control, in milliseconds. */
+const SLOT_MOVE_MS = 5
+
 interface Revision {
   spec: FunctionSpec
   name: string
@@ -36,6 +39,7 @@ export class FunctionController {
   #earlier: Revision[] = []
   #autoscaler: Autoscaler
   #desired = 0
+  #startTimer: NodeJS.Timeout | null = null
   #requests = 0
 
   constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks) {
@@ -86,6 +90,7 @@ export class FunctionController {
 
   /** Stops everything; resolves when no instance is left. */
   async remove(): Promise<void> {
+    if (this.#startTimer) clearTimeout(this.#startTimer)
     await Promise.all([...this.#earlier, this.#current].map(({ set }) => set.drain()))
   }
 
@@ -107,8 +112,8 @@ export class FunctionController {
     this.#requests += report.begun
     this.#needs.set(engine, report.waiting + report.inFlight)
     this.#autoscaler.record(now, this.#need())
-    if (report.waiting > 0) this.#startFor(this.#need())
     this.#share()
+    if (report.waiting > 0) this.#startSoon()
   }
 
   returned(engine: string, instance: string, slots: number): void {
@@ -185,7 +190,18 @@ export class FunctionController {
     return need
   }
 
-  /** Requests wait: starts what they need now instead of at the autoscaler's next step. */
+  /**
+   * Requests wait: starts what they need instead of at the autoscaler's next step; at once from zero, else when a slot has
+   * had the time to come over from an engine that does not need it.
+   */
+  #startSoon(): void {
+    if (this.#desired === 0) return this.#startFor(this.#need())
+    this.#startTimer ??= setTimeout(() => {
+      this.#startTimer = null
+      this.#startFor(this.#need())
+    }, SLOT_MOVE_MS)
+  }
+
   #startFor(need: number): void {
     const { scaling } = this.spec
     const limit = limitOf(this.spec)

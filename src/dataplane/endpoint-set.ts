@@ -33,8 +33,8 @@ export type WaitRefusal =
 export interface EndpointSetEvents {
   /** A request began on a set that `active` did not name yet, or that `settled` has said to be quiet. */
   active(set: EndpointSet): void
-  /** A request waits and nothing that this engine holds will serve it soon. */
-  starved(key: string): void
+  /** Control should hear now: a request waits, or slots that another engine may need have become idle. */
+  urgent(key: string): void
   /** `slots` were taken back and no more than that many requests are in flight there now. */
   returned(key: string, endpoint: string, slots: number): void
 }
@@ -87,6 +87,7 @@ export class EndpointSet {
       this.#events.returned(this.#key, endpoint.id, endpoint.slots)
     }
     this.#serve()
+    if (this.#inFlight === 0 && Number.isFinite(endpoint.slots)) this.#events.urgent(this.#key)
   }
 
   /** `endpoint` refused the waiter's connection before a byte was sent: gives it another one. */
@@ -163,7 +164,7 @@ export class EndpointSet {
     const endpoint = this.#waiting.size === 0 ? this.#choose() : null
     if (endpoint) return this.#grant(endpoint, waiter)
     this.#waiting.add(waiter)
-    this.#events.starved(this.#key)
+    this.#events.urgent(this.#key)
   }
 
   #refusal(): WaitRefusal | null {

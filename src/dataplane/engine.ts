@@ -27,7 +27,7 @@ export class Engine {
   readonly #context: EngineContext
   readonly #listeners: Listeners
   readonly #active = new Set<EndpointSet>()
-  readonly #starved = new Set<string>()
+  readonly #urgent = new Set<string>()
   #ticker: NodeJS.Timeout
   #flushing = false
 
@@ -101,21 +101,21 @@ export class Engine {
   #newEndpoints(key: string): EndpointSet {
     return new EndpointSet(key, () => this.#context.mesh.limits.maxQueuedRequests, {
       active: (set) => this.#active.add(set),
-      starved: (starvedKey) => this.#reportSoon(starvedKey),
+      urgent: (urgentKey) => this.#reportSoon(urgentKey),
       returned: (function_, endpoint, slots) =>
         this.#hooks.send({ type: 'returned', key: function_, endpoint, slots }),
     })
   }
 
-  /** Requests wait: control hears of it at the end of this turn of the event loop, once for all of them. */
+  /** Control hears of it at the end of this turn of the event loop, once for all that happens in it. */
   #reportSoon(key: string): void {
-    this.#starved.add(key)
+    this.#urgent.add(key)
     if (this.#flushing) return
     this.#flushing = true
     setImmediate(() => {
       this.#flushing = false
-      const sets = [...this.#starved].flatMap((one) => this.#context.functions.get(one)?.endpoints ?? [])
-      this.#starved.clear()
+      const sets = [...this.#urgent].flatMap((one) => this.#context.functions.get(one)?.endpoints ?? [])
+      this.#urgent.clear()
       this.#report(sets)
     })
   }
