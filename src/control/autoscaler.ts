@@ -44,6 +44,16 @@ export class Autoscaler {
     while (this.#samples[0]!.second < oldest) this.#samples.shift()
   }
 
+  /**
+   * Notes that waiting requests had `count` instances started before the next step. As in the panic mode that such a burst
+   * means to Knative, they are kept for a stable window: it began a moment earlier than a step would have seen it.
+   */
+  burst(now: number, count: number): void {
+    if (now >= this.#panicUntil) this.#panicDesired = 0
+    this.#panicUntil = now + this.#scaling.windowMs
+    this.#panicDesired = Math.max(this.#panicDesired, count)
+  }
+
   /** The instances wanted at `now`, given how many take requests. */
   desired(now: number, ready: number): number {
     const { windowMs, panicWindowPercentage, panicThresholdPercentage } = this.#scaling

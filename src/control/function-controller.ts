@@ -207,7 +207,9 @@ export class FunctionController {
     const limit = limitOf(this.spec)
     const wanted = Math.max(limit === null ? 1 : Math.ceil(need / limit), scaling.activationScale)
     const most = scaling.maxScale > 0 ? Math.min(wanted, scaling.maxScale) : wanted
-    if (most > this.#desired) this.#setDesired(most)
+    if (most <= this.#desired) return
+    this.#autoscaler.burst(Date.now(), most)
+    this.#setDesired(most)
   }
 
   #setDesired(count: number): void {
