@@ -6,14 +6,16 @@ import { pause } from './children.ts'
 import { residentBytes } from './process-tree.ts'
 import { median } from './statistics.ts'
 
+export type Resident = { readonly standing: number; readonly settled: number }
+
 /** Makes Node processes give back their garbage, so that what is resident is what they hold. */
 export type Settler = {
   /** The environment by which a process, and those that it starts, obey. */
   readonly environment: Readonly<Record<string, string>>
   /** Threads that obey now. */
   threads(): number
-  /** Collects garbage everywhere and returns the resident bytes of `processes` once they stand still. */
-  settledBytes(processes: () => number[]): Promise<number>
+  /** Resident bytes of `processes` as they stand, and after garbage has been collected everywhere. */
+  residentBytes(processes: () => number[]): Promise<Resident>
   close(): void
 }
 
@@ -34,23 +36,28 @@ export async function openSettler(): Promise<Settler> {
   return {
     environment: { NODE_OPTIONS: `--import=${preload}`, MAYFLY_BENCH_SETTLE_PORT: String(port) },
     threads: () => threads.size,
-    async settledBytes(processes) {
+    async residentBytes(processes) {
+      const standing = await steadyBytes(processes)
       for (let round = 0; round < 2; round++) {
         await Promise.all([...threads].map(collect))
         await pause(betweenReadings)
       }
-      const bytes: number[] = []
-      for (let reading = 0; reading < readings; reading++) {
-        bytes.push(residentBytes(processes()))
-        await pause(betweenReadings)
-      }
-      return median(bytes)
+      return { standing, settled: await steadyBytes(processes) }
     },
     close() {
       for (const socket of threads) socket.destroy()
       server.close()
     },
   }
+}
+
+async function steadyBytes(processes: () => number[]): Promise<number> {
+  const bytes: number[] = []
+  for (let reading = 0; reading < readings; reading++) {
+    await pause(betweenReadings)
+    bytes.push(residentBytes(processes()))
+  }
+  return median(bytes)
 }
 
 // One byte asks, one byte says that it is done. A thread that has ended, or hangs, is not waited for.
