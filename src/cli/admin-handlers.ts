@@ -15,10 +15,10 @@ export function adminHandlers(running: RunningMesh): AdminHandlers {
   let sidecars: Sidecars | null = null
   return {
     logs: runtime.logs,
-    functions: () => mesh.controllers().map((controller) => functionStatus(mesh, controller)),
-    instances: () => mesh.controllers().flatMap((controller) => instanceStatuses(mesh, controller)),
+    functions: () => [...mesh.compiled.functions.values()].map((fn) => functionStatus(mesh, fn)),
+    instances: () => [...mesh.compiled.functions.keys()].flatMap((key) => instanceStatuses(mesh, key)),
     policies: () => policyStatuses(mesh),
-    mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.view.config }),
+    mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config }),
     usage: () => meshUsage(running),
     async engines() {
       const counters = new Map(
@@ -29,13 +29,12 @@ export function adminHandlers(running: RunningMesh): AdminHandlers {
         .map(({ engine, pid }) => ({ engine, pid, counters: counters.get(engine) ?? null }))
     },
     describe(key) {
-      const controller = mesh.controller(key)
-      if (!controller) return null
-      const compiled = mesh.compiled.functions.get(key)!
+      const compiled = mesh.compiled.functions.get(key)
+      if (!compiled) return null
       return {
-        status: functionStatus(mesh, controller),
-        instances: instanceStatuses(mesh, controller),
-        spec: controller.spec,
+        status: functionStatus(mesh, compiled),
+        instances: instanceStatuses(mesh, key),
+        spec: compiled.spec,
         rules: compiled.policy.rules,
       }
     },

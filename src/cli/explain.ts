@@ -109,7 +109,7 @@ async function explainByMesh(to: string, options: ExplainOptions): Promise<Expla
 async function explainByFolder(dir: string, to: string, options: ExplainOptions): Promise<Explanation> {
   const loaded = await loadFolder([dir])
   if (!loaded.ok) fail(loaded.errors.join('\n'))
-  const { functions } = loaded.mesh.view
+  const functions = [...loaded.mesh.functions.values()].map(({ spec }) => spec)
   const resolve = (name: string) => {
     const chosen = chooseKey(name, functions)
     return chosen.ok ? chosen.key : fail(chosen.message)

@@ -41,7 +41,7 @@ const startMeshFor: StartMesh = async (manifests, { mesh: mode }) => {
   const { running } = started
   return {
     gateway: running.mesh.gateway,
-    host: (key) => `${key.split('/').reverse().join('.')}.${loaded.mesh.view.config.domain}`,
+    host: (key) => `${key.split('/').reverse().join('.')}.${loaded.mesh.config.domain}`,
     usage: () => meshUsage(running),
     stop: () => running.mesh.stop(),
   }

@@ -24,7 +24,7 @@ export async function startMesh(
   notice: (text: string) => void,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
   const runtime = createRuntime({ keeperLost: notice })
-  const engines = compiled.view.config.engines || defaultEngines()
+  const engines = compiled.config.engines || defaultEngines()
   const mesh = new Mesh(compiled, { gateway, engines, spawn: spawnEngine(kind), runtime, notice })
   const failure = await mesh.start()
   if (failure === null) return { ok: true, running: { mesh, runtime } }

@@ -78,8 +78,8 @@ async function reload(running: RunningMesh, dir: string, overrides: ConfigOverri
 
 async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void> {
   const functions = Object.fromEntries(
-    mesh.controllers().map(({ spec }) => {
-      const { domain } = mesh.compiled.view.config
+    [...mesh.compiled.functions.values()].map(({ spec }) => {
+      const { domain } = mesh.compiled.config
       return [
         spec.key,
         { host: `${spec.name}.${spec.namespace}.${domain}`, egress: mesh.egressUrl(spec.key) },
@@ -94,8 +94,8 @@ async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void
 
 function greet({ mesh }: RunningMesh): void {
   const { port } = new URL(mesh.gateway)
-  const { config } = mesh.compiled.view
-  const rows = mesh.controllers().map(({ spec }) => ({
+  const { config } = mesh.compiled
+  const rows = [...mesh.compiled.functions.values()].map(({ spec }) => ({
     function: spec.key,
     url: spec.clusterLocal ? null : `http://${spec.name}.${spec.namespace}.${config.domain}:${port || 80}/`,
     callsFrom: mesh.egressUrl(spec.key),

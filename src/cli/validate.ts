@@ -9,9 +9,8 @@ export function addValidate(program: Command): void {
     .action(async (paths: string[]) => {
       const loaded = await loadFolder(paths)
       if (loaded.ok) {
-        const { view } = loaded.mesh
-        const policies = view.authorizationPolicies.length + view.sidecars.length + view.telemetries.length
-        console.log(`valid: ${view.functions.length} functions, ${policies} policies`)
+        const { functions, policies } = loaded.mesh
+        console.log(`valid: ${functions.size} functions, ${policies.length} policies`)
         return
       }
       for (const line of loaded.errors) console.error(line)

@@ -1,5 +1,5 @@
 import { type FunctionSpec, toFunctionSpec } from '../api/function-spec.ts'
-import { formatManifestError, type ManifestError } from '../api/manifest-error.ts'
+import { formatManifestError, type ManifestError, type Source } from '../api/manifest-error.ts'
 import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
@@ -9,9 +9,19 @@ export interface CompiledFunction {
   policy: CompiledPolicy
 }
 
-/** A checked state of all manifests, ready to be put into force as a whole. */
+/** A policy as users wrote it; what it says is in the functions' compiled policies. */
+export interface PolicyName {
+  kind: string
+  namespace: string
+  name: string
+  source: Source
+}
+
+/** A checked state of all manifests, ready to be put into force as a whole. It holds no more than is needed for that. */
 export interface CompiledMesh {
-  view: MeshView
+  config: MeshView['config']
+  configSource: Source | null
+  policies: readonly PolicyName[]
   functions: ReadonlyMap<string, CompiledFunction>
   /** The policy for requests that name no function. */
   gateway: CompiledPolicy
@@ -48,7 +58,20 @@ export function compileMesh(
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
-  return { ok: true, mesh: { view, functions, gateway: gateway.policy, limits: engineLimits(config) } }
+  const policies = [...view.authorizationPolicies, ...view.sidecars, ...view.telemetries].map(policyName)
+  const compiled: CompiledMesh = {
+    config,
+    configSource: configSource ?? null,
+    policies,
+    functions,
+    gateway: gateway.policy,
+    limits: engineLimits(config),
+  }
+  return { ok: true, mesh: compiled }
+}
+
+function policyName({ kind, metadata, source }: Resource): PolicyName {
+  return { kind, namespace: metadata.namespace, name: metadata.name, source }
 }
 
 /** What MeshConfig does not set is set here. */

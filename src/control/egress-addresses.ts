@@ -1,4 +1,4 @@
-import type { ListenerPlan } from './listener-plan.ts'
+import { CLOSED, type ListenerPlan } from './listener-plan.ts'
 
 /** Addresses kept ready, so that an instance's start does not wait for one. */
 const SPARES = 8
@@ -18,7 +18,7 @@ export class EgressAddresses {
   readonly #host: string
   readonly #notice: (text: string) => void
   readonly #spares: EgressAddress[] = []
-  readonly #functions = new Map<string, EgressAddress>()
+  readonly #functions = new Map<string, number>()
   readonly #instances = new Map<string, EgressAddress>()
   #serial = 0
   #opening = 0
@@ -35,18 +35,19 @@ export class EgressAddresses {
     await Promise.all(Array.from({ length: Math.max(0, missing) }, () => this.#openSpare()))
   }
 
-  /** Opens the function's own address. */
-  async openFunction(key: string): Promise<void> {
-    const id = `egress ${key}`
-    const opened = await this.#plan.open(id, this.#host, 0, { kind: 'egress', caller: key, instance: null })
-    if (opened.ok) this.#functions.set(key, { id, port: opened.port })
-    else this.#notice(`no egress address for ${key}: ${opened.failure.message}`)
+  /** Opens the function's own address, in all engines or in one. */
+  async openFunction(key: string, engines: 'all' | 'one'): Promise<void> {
+    const role = { kind: 'egress', caller: key, instance: null } as const
+    const opened = await this.#plan.open(functionListener(key), this.#host, 0, role, engines)
+    if (opened.ok) this.#functions.set(key, opened.port)
+    else if (opened.failure.code !== CLOSED) {
+      this.#notice(`no egress address for ${key}: ${opened.failure.message}`)
+    }
   }
 
   closeFunction(key: string): void {
-    const address = this.#functions.get(key)
     this.#functions.delete(key)
-    if (address) this.#plan.close(address.id)
+    this.#plan.close(functionListener(key))
   }
 
   /** Gives a new instance its address; where no spare is left, the instance uses its function's. */
@@ -67,8 +68,9 @@ export class EgressAddresses {
 
   /** "http://127.0.0.1:40001", or null where there is none. */
   url(key: string, instance: string | null): string | null {
-    const address = (instance !== null && this.#instances.get(instance)) || this.#functions.get(key)
-    return address ? `http://${this.#host}:${address.port}` : null
+    const own = instance === null ? undefined : this.#instances.get(instance)?.port
+    const port = own ?? this.#functions.get(key)
+    return port === undefined ? null : `http://${this.#host}:${port}`
   }
 
   async #openSpare(): Promise<void> {
@@ -79,4 +81,8 @@ export class EgressAddresses {
     if (opened.ok) this.#spares.push({ id, port: opened.port })
     else this.#notice(`no spare egress address: ${opened.failure.message}`)
   }
+}
+
+function functionListener(key: string): string {
+  return `egress ${key}`
 }

@@ -143,7 +143,7 @@ function requestHead(
   request: ExplainedRequest,
 ): string {
   const { name, namespace } = to.spec
-  const host = from ? `${name}.${namespace}` : `${name}.${namespace}.${mesh.view.config.domain}`
+  const host = from ? `${name}.${namespace}` : `${name}.${namespace}.${mesh.config.domain}`
   const fields = request.headers.map(([field, value]) => `${field}: ${value}\r\n`).join('')
   return `${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n${fields}\r\n`
 }

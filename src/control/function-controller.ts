@@ -141,7 +141,7 @@ export class FunctionController {
   }
 
   #newRevision(spec: FunctionSpec): Revision {
-    const name = `${spec.name}-${String(++this.#generation).padStart(5, '0')}`
+    const name = revisionName(spec.name, ++this.#generation)
     const set = this.#hooks.createSet(spec, name, {
       starting: (instance) => this.#hooks.instanceStarting(instance),
       ready: (instance) => this.#ready(instance, spec),
@@ -235,11 +235,21 @@ export class FunctionController {
   }
 }
 
+/** As Knative names revisions: "cart-00001". */
+export function revisionName(name: string, generation: number): string {
+  return `${name}-${String(generation).padStart(5, '0')}`
+}
+
+/** Whether instances are to be there before the first request. */
+export function startsUnasked(spec: FunctionSpec): boolean {
+  return isExternal(spec) || spec.scaling.minScale > 0 || spec.scaling.initialScale > 0
+}
+
 /** Requests at once for each instance; null: no limit. */
 function limitOf(spec: FunctionSpec): number | null {
   return spec.concurrency === 0 ? null : spec.concurrency
 }
 
-function isExternal(spec: FunctionSpec): boolean {
+export function isExternal(spec: FunctionSpec): boolean {
   return spec.image.kind === 'endpoint'
 }

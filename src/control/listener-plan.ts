@@ -6,17 +6,25 @@ export interface ListenFailure {
   message: string
 }
 
+export type ListenOutcome = { ok: true; port: number } | { ok: false; failure: ListenFailure }
+
+/** The code of an address that was closed before it was open. */
+export const CLOSED = 'CLOSED'
+
 interface Plan {
   host: string
   /** 0 until the first engine was given a free port. */
   port: number
   role: ListenerRole
-  /** Engines that have been told and have not answered. */
-  pending: Set<string>
-  settle: ((outcome: { ok: true; port: number } | { ok: false; failure: ListenFailure }) => void) | null
+  /** The engine that listens, where one is enough; null where all do, or none is there. */
+  owner: string | null
+  spread: 'all' | 'one'
+  /** Engines that have been told and have not answered; null where there is none. */
+  pending: Set<string> | null
+  settle: ((outcome: ListenOutcome) => void) | null
 }
 
-/** The addresses on which all engines listen. Engines share each port; where any will do, the first engine picks it. */
+/** The addresses on which engines listen. Engines share a port; where any port will do, the first engine picks it. */
 export class ListenerPlan {
   readonly #engines: () => string[]
   readonly #send: (engine: string, message: ToEngine) => void
@@ -27,19 +35,21 @@ export class ListenerPlan {
     this.#send = send
   }
 
-  /** Resolves once every engine accepts connections there. */
+  /** Resolves once connections are accepted there, by all engines or by one that another replaces when it dies. */
   open(
     id: string,
     host: string,
     port: number,
     role: ListenerRole,
-  ): Promise<{ ok: true; port: number } | { ok: false; failure: ListenFailure }> {
+    spread: 'all' | 'one' = 'all',
+  ): Promise<ListenOutcome> {
     return new Promise((settle) => {
-      const plan: Plan = { host, port, role, pending: new Set(), settle }
+      const plan: Plan = { host, port, role, owner: null, spread, pending: null, settle }
       this.#plans.set(id, plan)
       const engines = this.#engines()
       // With port 0 the others wait for the first one's answer; without engines, for the first to start.
-      for (const engine of port === 0 ? engines.slice(0, 1) : engines) this.#tell(engine, id, plan)
+      const first = port === 0 || spread === 'one' ? engines.slice(0, 1) : engines
+      for (const engine of first) this.#tell(engine, id, plan)
     })
   }
 
@@ -52,16 +62,20 @@ export class ListenerPlan {
   }
 
   close(id: string): void {
-    if (!this.#plans.delete(id)) return
+    const plan = this.#plans.get(id)
+    if (!plan) return
+    this.#plans.delete(id)
     for (const engine of this.#engines()) this.#send(engine, { type: 'unlisten', id })
+    this.#settle(plan, { ok: false, failure: { code: CLOSED, message: 'it was closed' } })
   }
 
   /** The messages that bring a new engine to the plan. */
   forNewEngine(engine: string): ToEngine[] {
     const messages: ToEngine[] = []
     for (const [id, plan] of this.#plans) {
-      if (plan.port === 0 && plan.pending.size > 0) continue // it is told when the port is known
-      plan.pending.add(engine)
+      if (plan.spread === 'one' && plan.owner !== null) continue
+      if (plan.port === 0 && plan.pending) continue // it is told when the port is known
+      this.#expect(engine, plan)
       messages.push({ type: 'listen', id, host: plan.host, port: plan.port, role: plan.role })
     }
     return messages
@@ -69,8 +83,11 @@ export class ListenerPlan {
 
   engineDied(engine: string): void {
     for (const [id, plan] of this.#plans) {
-      if (!plan.pending.delete(engine) || plan.pending.size > 0) continue
-      const next = plan.port === 0 ? this.#engines()[0] : undefined
+      const wasPending = this.#answered(engine, plan)
+      const orphaned = plan.owner === engine
+      if (orphaned) plan.owner = null
+      if (!orphaned && !(wasPending && plan.pending === null)) continue
+      const next = orphaned || plan.port === 0 ? this.#engines().find((one) => one !== engine) : undefined
       if (next !== undefined) this.#tell(next, id, plan)
       else if (plan.port !== 0) this.#settle(plan, { ok: true, port: plan.port })
     }
@@ -79,26 +96,40 @@ export class ListenerPlan {
   receive(engine: string, message: Extract<FromEngine, { type: 'listening' | 'listen-failed' }>): void {
     const plan = this.#plans.get(message.id)
     if (!plan) return
-    plan.pending.delete(engine)
+    this.#answered(engine, plan)
     if (message.type === 'listen-failed') {
-      const { code, message: text } = message
       // An engine that joins later can't undo what the others do; the first failure decides while the plan is open.
-      if (plan.settle) this.close(message.id)
-      return this.#settle(plan, { ok: false, failure: { code, message: text } })
+      if (!plan.settle) return
+      const { code, message: text } = message
+      this.#settle(plan, { ok: false, failure: { code, message: text } })
+      return this.close(message.id)
     }
     if (plan.port === 0) {
       plan.port = message.port
-      for (const other of this.#engines()) if (other !== engine) this.#tell(other, message.id, plan)
+      const others = plan.spread === 'all' ? this.#engines().filter((other) => other !== engine) : []
+      for (const other of others) this.#tell(other, message.id, plan)
     }
-    if (plan.pending.size === 0) this.#settle(plan, { ok: true, port: plan.port })
+    if (plan.pending === null) this.#settle(plan, { ok: true, port: plan.port })
   }
 
   #tell(engine: string, id: string, plan: Plan): void {
-    plan.pending.add(engine)
+    this.#expect(engine, plan)
     this.#send(engine, { type: 'listen', id, host: plan.host, port: plan.port, role: plan.role })
   }
 
-  #settle(plan: Plan, outcome: Parameters<NonNullable<Plan['settle']>>[0]): void {
+  #expect(engine: string, plan: Plan): void {
+    if (plan.spread === 'one') plan.owner = engine
+    plan.pending ??= new Set()
+    plan.pending.add(engine)
+  }
+
+  #answered(engine: string, plan: Plan): boolean {
+    const was = plan.pending?.delete(engine) ?? false
+    if (plan.pending?.size === 0) plan.pending = null
+    return was
+  }
+
+  #settle(plan: Plan, outcome: ListenOutcome): void {
     plan.settle?.(outcome)
     plan.settle = null
   }

@@ -4,7 +4,7 @@ import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 
 /** What every engine is told of the mesh as a whole. */
 export function meshSlice(compiled: CompiledMesh): MeshSlice {
-  const { config } = compiled.view
+  const { config } = compiled
   return {
     trustDomain: config.trustDomain,
     domain: config.domain,

@@ -1,4 +1,5 @@
-import type { FunctionController } from './function-controller.ts'
+import type { CompiledFunction } from './compile-mesh.ts'
+import { revisionName } from './function-controller.ts'
 import type { Mesh } from './mesh.ts'
 
 export interface FunctionStatus {
@@ -38,28 +39,31 @@ export interface PolicyStatus {
   source: string
 }
 
-export function functionStatus(mesh: Mesh, controller: FunctionController): FunctionStatus {
-  const { spec } = controller
-  const { domain } = mesh.compiled.view.config
+export function functionStatus(mesh: Mesh, { spec, policy }: CompiledFunction): FunctionStatus {
+  const controller = mesh.controller(spec.key)
+  const { domain } = mesh.compiled.config
+  const instances = controller?.instances() ?? []
   return {
     namespace: spec.namespace,
     name: spec.name,
     principal: spec.principal,
     host: spec.clusterLocal ? null : `${spec.name}.${spec.namespace}.${domain}`,
-    revision: controller.revision,
-    ready: controller.instances().filter((instance) => instance.state === 'ready').length,
-    desired: controller.desired,
+    revision: controller?.revision ?? revisionName(spec.name, 1),
+    ready: instances.filter((instance) => instance.state === 'ready').length,
+    desired: controller?.desired ?? 0,
     concurrency: spec.concurrency,
-    requests: controller.requests,
+    requests: controller?.requests ?? 0,
     egress: mesh.egressUrl(spec.key),
-    policyHash: mesh.compiled.functions.get(spec.key)?.policy.hash ?? '',
-    failure: controller.failure()?.reason ?? null,
+    policyHash: policy.hash,
+    failure: controller?.failure()?.reason ?? null,
     source: `${spec.source.file}:${spec.source.line}`,
   }
 }
 
-export function instanceStatuses(mesh: Mesh, controller: FunctionController): InstanceStatus[] {
-  return controller.instances().map((instance) => ({
+/** The instances of one function; none where it was never asked for. */
+export function instanceStatuses(mesh: Mesh, key: string): InstanceStatus[] {
+  const instances = mesh.controller(key)?.instances() ?? []
+  return instances.map((instance) => ({
     id: instance.id,
     function: instance.function,
     revision: instance.revision,
@@ -73,11 +77,8 @@ export function instanceStatuses(mesh: Mesh, controller: FunctionController): In
 }
 
 export function policyStatuses(mesh: Mesh): PolicyStatus[] {
-  const { authorizationPolicies, sidecars, telemetries } = mesh.compiled.view
-  return [...authorizationPolicies, ...sidecars, ...telemetries].map(({ kind, metadata, source }) => ({
-    kind,
-    namespace: metadata.namespace,
-    name: metadata.name,
+  return mesh.compiled.policies.map(({ source, ...name }) => ({
+    ...name,
     source: `${source.file}:${source.line}`,
   }))
 }

@@ -4,7 +4,7 @@ import type { Runtime } from '../runtime/runtime.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 import { EgressAddresses } from './egress-addresses.ts'
 import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
-import { FunctionController } from './function-controller.ts'
+import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
 import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
 
@@ -56,10 +56,10 @@ export class Mesh {
 
   /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't. */
   async start(): Promise<ListenFailure | null> {
-    for (const { spec } of this.#compiled.functions.values()) this.#control(spec)
+    for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
     const { host, port } = this.#options.gateway
     const gateway = this.#plan.open('gateway', host, port, { kind: 'gateway' })
-    const egress = [...this.#compiled.functions.keys()].map((key) => this.#egress.openFunction(key))
+    const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
     const spares = this.#egress.fill()
     this.#fleet.start(this.#options.engines)
     const opened = await gateway
@@ -78,7 +78,7 @@ export class Mesh {
     const upsert = [...next.functions.values()].filter((fn) => changed(before.functions.get(fn.spec.key), fn))
     const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
     if (upsert.length + remove.length > 0) {
-      const { domain } = next.view.config
+      const { domain } = next.config
       this.#fleet.broadcast({
         type: 'functions',
         upsert: upsert.map((fn) => functionSlice(fn, domain)),
@@ -87,14 +87,12 @@ export class Mesh {
     }
     for (const key of remove) this.#removeFunction(key)
     for (const { spec } of upsert) {
+      if (!before.functions.has(spec.key)) void this.#openEgress(spec)
       const controller = this.#controllers.get(spec.key)
-      if (!controller) {
-        this.#control(spec)
-        void this.#egress.openFunction(spec.key)
-      } else if (!sameProgram(controller.spec, spec)) {
+      if (controller && !sameProgram(controller.spec, spec)) {
         controller.replace(spec)
         this.#busy.add(controller)
-      }
+      } else if (!controller && startsUnasked(spec)) this.#control(spec)
     }
   }
 
@@ -111,10 +109,7 @@ export class Mesh {
     return this.#instancesStarted
   }
 
-  controllers(): FunctionController[] {
-    return [...this.#controllers.values()]
-  }
-
+  /** What controls a function; undefined for one that was never asked for. */
   controller(key: string): FunctionController | undefined {
     return this.#controllers.get(key)
   }
@@ -142,7 +137,18 @@ export class Mesh {
     await this.#options.runtime.close()
   }
 
-  #control(spec: FunctionSpec): void {
+  /** Servers that others run may call at any rate; a process calls from its instances' own addresses. */
+  #openEgress(spec: FunctionSpec): Promise<void> {
+    return this.#egress.openFunction(spec.key, isExternal(spec) ? 'all' : 'one')
+  }
+
+  /** The function's controller, made when it is first needed: most functions of a mesh are idle. */
+  #controllerFor(key: string): FunctionController | undefined {
+    const compiled = this.#compiled.functions.get(key)
+    return this.#controllers.get(key) ?? (compiled && this.#control(compiled.spec))
+  }
+
+  #control(spec: FunctionSpec): FunctionController {
     const { notice, runtime } = this.#options
     const controller = new FunctionController(spec, this.#fleet.engines(), {
       createSet: (one, revision, listener) =>
@@ -162,6 +168,7 @@ export class Mesh {
     })
     this.#controllers.set(spec.key, controller)
     this.#busy.add(controller)
+    return controller
   }
 
   #environment(key: string, instance: string): Record<string, string> {
@@ -171,23 +178,25 @@ export class Mesh {
   }
 
   #removeFunction(key: string): void {
+    this.#egress.closeFunction(key)
     const controller = this.#controllers.get(key)
     if (!controller) return
     this.#controllers.delete(key)
     this.#busy.delete(controller)
     this.#contended.delete(controller)
-    this.#egress.closeFunction(key)
     void controller.remove()
   }
 
   #engineStarted(engine: string): ToEngine[] {
     const mesh: MeshSlice = meshSlice(this.#compiled)
-    const { domain } = this.#compiled.view.config
-    const upsert = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
-    const endpoints = this.controllers().flatMap((controller) => controller.addEngine(engine) ?? [])
+    const { domain } = this.#compiled.config
+    const slices = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
+    const endpoints = [...this.#controllers.values()].flatMap(
+      (controller) => controller.addEngine(engine) ?? [],
+    )
     return [
       { type: 'mesh', mesh },
-      { type: 'functions', upsert, remove: [] },
+      ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...endpoints,
       ...this.#plan.forNewEngine(engine),
     ]
@@ -209,7 +218,7 @@ export class Mesh {
       case 'demand': {
         const now = Date.now()
         for (const report of message.reports) {
-          const controller = this.#controllers.get(report.key)
+          const controller = this.#controllerFor(report.key)
           if (!controller) continue
           controller.demand(engine, report, now)
           this.#busy.add(controller)
@@ -228,6 +237,14 @@ export class Mesh {
     for (const controller of this.#contended) if (!controller.turn()) this.#contended.delete(controller)
   }
 }
+
+/** Small messages are let go of soon, by both sides. */
+function batches<T>(items: readonly T[]): T[][] {
+  const count = Math.ceil(items.length / BATCH)
+  return Array.from({ length: count }, (_, i) => items.slice(i * BATCH, (i + 1) * BATCH))
+}
+
+const BATCH = 128
 
 function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
   return !before || before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)

@@ -89,7 +89,7 @@ export class Engine {
     this.#context.sidecars.draining = true
     await this.#listeners.drain(this.#context.mesh.limits.drainTimeoutMs)
     clearInterval(this.#ticker)
-    for (const { endpoints } of this.#context.functions.entries()) endpoints.close('the engine has stopped')
+    for (const entry of this.#context.functions.entries()) entry.close('the engine has stopped')
     this.#hooks.send({ type: 'drained' })
   }
 

@@ -2,10 +2,32 @@ import type { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
 
 /** A function in an engine: how to judge its requests and where its instances are. */
-export interface FunctionEntry {
+export class FunctionEntry {
+  readonly #newEndpoints: (key: string) => EndpointSet
+  #endpoints: EndpointSet | null = null
   slice: FunctionSlice
   policy: Buffer
-  endpoints: EndpointSet
+
+  constructor(slice: FunctionSlice, newEndpoints: (key: string) => EndpointSet) {
+    this.#newEndpoints = newEndpoints
+    this.slice = slice
+    this.policy = ownPolicy(slice)
+  }
+
+  /** Made when it is first needed: most functions of a mesh are idle. */
+  get endpoints(): EndpointSet {
+    this.#endpoints ??= this.#newEndpoints(this.slice.key)
+    return this.#endpoints
+  }
+
+  replace(slice: FunctionSlice): void {
+    this.slice = slice
+    this.policy = ownPolicy(slice)
+  }
+
+  close(reason: string): void {
+    this.#endpoints?.close(reason)
+  }
 }
 
 /** The functions that this engine knows, by key, by gateway host and by the names that callers use. */
@@ -21,10 +43,11 @@ export class FunctionTable {
   /** Puts a function in force, or its new version; requests already admitted keep what they were admitted by. */
   upsert(slice: FunctionSlice): void {
     const before = this.#byKey.get(slice.key)
-    if (before) this.#forgetHosts(before)
-    const entry = before ?? { slice, policy: Buffer.alloc(0), endpoints: this.#newEndpoints(slice.key) }
-    entry.slice = slice
-    entry.policy = Buffer.from(slice.policy.buffer, slice.policy.byteOffset, slice.policy.byteLength)
+    if (before) {
+      this.#forgetHosts(before)
+      before.replace(slice)
+    }
+    const entry = before ?? new FunctionEntry(slice, this.#newEndpoints)
     this.#byKey.set(slice.key, entry)
     for (const host of slice.gatewayHosts) this.#byGatewayHost.set(host, entry)
   }
@@ -34,7 +57,7 @@ export class FunctionTable {
     if (!entry) return
     this.#forgetHosts(entry)
     this.#byKey.delete(key)
-    entry.endpoints.close(`${key} was deleted`)
+    entry.close(`${key} was deleted`)
   }
 
   get(key: string): FunctionEntry | undefined {
@@ -62,6 +85,13 @@ export class FunctionTable {
       if (this.#byGatewayHost.get(host) === entry) this.#byGatewayHost.delete(host)
     }
   }
+}
+
+/** A copy of its own, packed with others, so that the message that brought it can go. */
+function ownPolicy(slice: FunctionSlice): Buffer {
+  const policy = Buffer.from(slice.policy)
+  slice.policy = policy
+  return policy
 }
 
 const CLUSTER_SUFFIXES = new Set(['', 'svc', 'svc.cluster.local'])
