@@ -162,7 +162,7 @@ async function startOwned(
   if (!started.ok) return started.reason
   const { pid } = started.process
   keeper.add(pid)
-  void started.process.exit.then(() => keeper.remove(pid, id))
+  void started.process.exit.then(() => keeper.remove(pid))
   return started.process
 }
 

@@ -54,7 +54,7 @@ test("a program gets Knative's variables, its own and the mesh's, and nothing of
     [PATH, HOME, LANG, LC_ALL, TZ, TMPDIR],
     ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'].map((name) => process.env[name]),
   )
-  assert.match(MAYFLY_RUN, /^[0-9a-f]{32}$/)
+  assert.match(MAYFLY_RUN!, /^[0-9a-f]{32}$/)
   assert.deepEqual(rest, {
     ...MESH,
     NODE_USE_ENV_PROXY: '1',

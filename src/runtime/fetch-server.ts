@@ -159,8 +159,14 @@ function nextTurn(): Promise<false> {
   return new Promise((resolve) => setImmediate(() => resolve(false)))
 }
 
+/** Also a Response of another implementation, such as a library's own. */
 function isResponse(value: unknown): value is Response {
-  return value instanceof Response
+  if (typeof value !== 'object' || value === null) return false
+  const { status, headers, body } = value as Partial<Response>
+  const hasBody = body === null || typeof body?.getReader === 'function'
+  return (
+    typeof status === 'number' && typeof headers?.has === 'function' && Symbol.iterator in headers && hasBody
+  )
 }
 
 /** Statuses whose responses have no body and no content-length of zero either (RFC 9110 8.6). */

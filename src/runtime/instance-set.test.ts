@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { TCP_PROBE } from './readiness.ts'
-import { ended, folder, host, recorded, runtime, spec } from './testing.ts'
+import { ended, folder, host, isRunning, recorded, runtime, spec } from './testing.ts'
 
 const SERVER = `
 import { createServer } from 'node:http'
@@ -209,6 +211,7 @@ test('a port that another process takes first is exchanged for a free one', asyn
   const { set, seen } = recorded(runtime(t), of)
   set.setDesired(1)
   await seen.next('ready')
+  await delay(1_000)
   assert.equal(seen.kinds(), 'starting ready')
 })
 
@@ -230,6 +233,53 @@ test('an exec probe runs as the instance would', async (t) => {
   bad.set.setDesired(1)
   await ok.seen.next('ready')
   assert.match((await bad.seen.next('failed')).reason, /the probe sh exited with status 4/)
+  // What is left of a probe that has ended is cleared away soon after; the instance itself must not be.
+  await delay(1_000)
+  assert.equal(ok.set.instances()[0]!.state, 'ready')
+})
+
+test('a daemon that an instance leaves behind dies soon after the instance', async (t) => {
+  const path = folder(t, { 'server.mjs': SERVER, 'daemon.sh': 'echo daemon $$; exec sleep 1000' })
+  const made = runtime(t)
+  const command = `(setsid sh daemon.sh &); exec ${process.execPath} server.mjs`
+  const daemon = new Promise<number>((resolve) => {
+    made.logs.subscribe({}, ({ text }) => text.startsWith('daemon') && resolve(Number(text.split(' ')[1])))
+  })
+  const { set, seen } = recorded(made, { ...host('sh', '-c', command), workingDir: path })
+  set.setDesired(1)
+  await seen.next('ready')
+  assert.ok(isRunning(await daemon))
+  set.setDesired(0)
+  await ended(await daemon)
+})
+
+test('a flood of output is dropped and counted, and the mesh process stays responsive', async (t) => {
+  const path = folder(t, { 'server.mjs': SERVER })
+  const made = runtime(t)
+  let notices = 0
+  made.logs.subscribe({}, ({ stream, text }) => {
+    if (stream === 'mesh' && /bytes of stdout were dropped/.test(text)) notices++
+  })
+  const of = { ...host('sh', '-c', `yes flood & exec ${process.execPath} server.mjs`), workingDir: path }
+  const { set, seen } = recorded(made, of)
+  set.setDesired(1)
+  const { instance } = await seen.next('ready')
+  const lag = monitorEventLoopDelay({ resolution: 5 })
+  lag.enable()
+  for (let i = 0; i < 20; i++) {
+    await fetch(`http://127.0.0.1:${instance.address.port}/`)
+    await delay(25)
+  }
+  lag.disable()
+  const { droppedBytes } = made.logs.counts()
+  t.diagnostic(
+    `dropped ${(droppedBytes / 1e6).toFixed(0)} MB; event loop p99 ${(lag.percentile(99) / 1e6).toFixed(1)} ms`,
+  )
+  assert.ok(droppedBytes > 1e6)
+  assert.ok(made.logs.recent({}).length <= 1_000)
+  assert.ok(notices > 0)
+  set.setDesired(0)
+  await seen.next('gone')
 })
 
 test('addresses of an external endpoint are instances that are always ready', async (t) => {

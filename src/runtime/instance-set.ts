@@ -137,6 +137,7 @@ export function createProcessSet(run: Run, spec: FunctionSpec, options: Instance
     slot.instance.state = 'gone'
     slots.delete(slot.instance.id)
     if (settled(slot)) failures = 0
+    run.keeper.sweep(slot.instance.id)
     listener.gone(slot.instance, why)
     if (slots.size === 0) drained?.resolve()
   }

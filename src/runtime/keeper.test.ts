@@ -17,7 +17,7 @@ test('closing kills the groups that were added and not those that were removed',
   t.after(() => groups.filter(isRunning).forEach((pid) => void process.kill(pid, 'SIGKILL')))
   for (const group of groups) keeper.add(group)
   const removed = [groups[0]!, groups[5]!, groups[11]!]
-  for (const group of removed) keeper.remove(group, 'none')
+  for (const group of removed) keeper.remove(group)
   await keeper.close()
   for (const group of groups) {
     if (removed.includes(group)) assert.ok(isRunning(group))
@@ -34,8 +34,8 @@ test('what an instance left behind is killed, by the exact name of the instance'
   t.after(() =>
     [left, other, mine, strange].filter(isRunning).forEach((pid) => void process.kill(pid, 'SIGKILL')),
   )
-  keeper.remove(1 << 30, 'shop-cart-00001-abcde')
-  keeper.remove((1 << 30) + 1, 'shop-cart-00001-zzzzz')
+  keeper.sweep('shop-cart-00001-abcde')
+  keeper.sweep('shop-cart-00001-zzzzz')
   await ended(left)
   assert.ok(isRunning(other))
   assert.ok(isRunning(mine))

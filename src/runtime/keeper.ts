@@ -11,8 +11,10 @@ export type Keeper = {
   readonly run: string
   /** `group` is the process group of an instance that was started. */
   add(group: number): void
-  /** The group is gone; what of that instance has left the group (a daemon) is found by its environment and killed. */
-  remove(group: number, instance: string): void
+  /** The group is gone. */
+  remove(group: number): void
+  /** The instance is gone: what it has left behind outside its groups (a daemon) is found by its environment and killed. */
+  sweep(instance: string): void
   /** Kills what is left and ends the keeper. */
   close(): Promise<void>
 }
@@ -25,7 +27,7 @@ export function startKeeper(lost: (problem: string) => void): Keeper {
   let closing = false
   let process = start()
   let restart: NodeJS.Timeout | undefined
-  let sweep: NodeJS.Timeout | undefined
+  let sweepTimer: NodeJS.Timeout | undefined
 
   function start(): ChildProcess {
     const child = spawn('/bin/sh', ['-c', SCRIPT, 'mayfly-keeper', run], {
@@ -54,7 +56,7 @@ export function startKeeper(lost: (problem: string) => void): Keeper {
   }
 
   function flushGone(): void {
-    sweep = undefined
+    sweepTimer = undefined
     process.stdin!.write(`?${gone.join(' ')}\n`)
     gone = []
   }
@@ -65,19 +67,21 @@ export function startKeeper(lost: (problem: string) => void): Keeper {
       groups.add(group)
       process.stdin!.write(`+${group}\n`)
     },
-    remove(group, instance) {
+    remove(group) {
       groups.delete(group)
       process.stdin!.write(`-${group}\n`)
+    },
+    sweep(instance) {
       gone.push(instance)
       if (gone.length >= MOST_IN_ONE_SWEEP) {
-        clearTimeout(sweep)
+        clearTimeout(sweepTimer)
         flushGone()
-      } else sweep ??= setTimeout(flushGone, SWEEP_MS).unref()
+      } else sweepTimer ??= setTimeout(flushGone, SWEEP_MS).unref()
     },
     async close() {
       closing = true
       clearTimeout(restart)
-      clearTimeout(sweep)
+      clearTimeout(sweepTimer)
       const child = process
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
       child.ref()

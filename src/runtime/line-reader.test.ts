@@ -68,6 +68,15 @@ test('what comes too fast is dropped, counted, and never leaves half a line', as
   assert.equal(dropped + lines.reduce((sum, line) => sum + line.length + 1, 0), text.length)
 })
 
+test('more short lines than are kept in a window are dropped, too', async () => {
+  const { lines, dropped } = await linesOf(
+    [Buffer.from('y\n'.repeat(1_000)), Buffer.from('y\n'.repeat(10))],
+    { keptLines: 50, windowMs: 60_000 },
+  )
+  assert.equal(lines.length, 50)
+  assert.equal(dropped, 2 * 960)
+})
+
 test('a writer faster than is read at all waits for the next window, then goes on', async () => {
   const stream = new PassThrough()
   const lines: string[] = []
@@ -75,7 +84,7 @@ test('a writer faster than is read at all waits for the next window, then goes o
   readLines(
     stream,
     { line: (line) => lines.push(line), dropped: (bytes) => (dropped += bytes) },
-    { lineBytes: 100, windowMs: 50, keptBytes: 10, readBytes: 1_000 },
+    { lineBytes: 100, windowMs: 50, keptBytes: 10, keptLines: 10, readBytes: 1_000 },
   )
   const paused = once(stream, 'pause')
   stream.write(Buffer.alloc(2_000, 'x'))

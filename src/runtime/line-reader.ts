@@ -8,8 +8,9 @@ export type LineLimits = {
   /** A longer line is cut, and says so. */
   lineBytes: number
   windowMs: number
-  /** In each window: bytes made into lines; what comes beyond is dropped and counted. */
+  /** In each window: bytes and lines kept; what comes beyond is dropped and counted. */
   keptBytes: number
+  keptLines: number
   /** In each window: bytes read at all; beyond, the writer waits for the next window. */
   readBytes: number
 }
@@ -18,6 +19,7 @@ export const LINE_LIMITS: LineLimits = {
   lineBytes: 8 * 1024,
   windowMs: 100,
   keptBytes: 512 * 1024,
+  keptLines: 2_000,
   readBytes: 8 * 1024 * 1024,
 }
 
@@ -31,6 +33,7 @@ export function readLines(stream: Readable, sink: LineSink, limits: LineLimits =
   let skipping = false
   let windowEnd = 0
   let kept = 0
+  let lines = 0
   let read = 0
   let dropped = 0
   let timer: NodeJS.Timeout | undefined
@@ -59,6 +62,7 @@ export function readLines(stream: Readable, sink: LineSink, limits: LineLimits =
     timer = undefined
     windowEnd = now + limits.windowMs
     kept = 0
+    lines = 0
     read = 0
     if (dropped > 0) sink.dropped(dropped)
     dropped = 0
@@ -89,6 +93,10 @@ export function readLines(stream: Readable, sink: LineSink, limits: LineLimits =
         flush()
       }
       start = end + 1
+      if (++lines >= limits.keptLines && start < chunk.length) {
+        kept = limits.keptBytes
+        return skip(chunk.length - start)
+      }
     }
     if (start < chunk.length) hold(Buffer.from(chunk.subarray(start)))
   }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { FunctionSpec } from '../api/function-spec.ts'
@@ -82,7 +82,8 @@ function userCacheDirectory(): string | null {
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'mayfly', 'compiled')
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    return folder
+    const { uid, mode } = statSync(folder)
+    return uid === process.getuid?.() && (mode & 0o022) === 0 ? folder : null
   } catch {
     return null
   }
