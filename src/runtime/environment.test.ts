@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { expand } from './environment.ts'
-import { folder, recorded, runtime, spec } from './testing.ts'
+import { folder, ON_LINUX, recorded, runtime, spec } from './testing.ts'
 
 const SERVER = `
 import { createServer } from 'node:http'
 createServer((_, response) => response.end(JSON.stringify({ env: process.env, cwd: process.cwd(), args: process.argv.slice(2) })))
-  .listen(process.env.PORT)
+  .listen(process.env.PORT, '127.0.0.1')
 `
 const MESH = {
   HTTP_PROXY: 'http://127.0.0.1:1',
@@ -86,14 +86,18 @@ test('references expand as in Kubernetes', () => {
   assert.equal(expand('$(constructor)', environment), '$(constructor)')
 })
 
-test('the ports that programs get lie outside the range from which the kernel takes its own', async (t) => {
-  const path = folder(t, { 'server.mjs': SERVER })
-  const of = spec({ kind: 'host', command: [process.execPath, join(path, 'server.mjs')], args: [] })
-  const { set, seen } = recorded(runtime(t), of)
-  set.setDesired(1)
-  const { port } = (await seen.next('ready')).instance.address
-  const [low, high] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1')
-    .split(/\s+/)
-    .map(Number)
-  assert.ok(port < low! || port > high!)
-})
+test(
+  'the ports that programs get lie outside the range from which the kernel takes its own',
+  ON_LINUX,
+  async (t) => {
+    const path = folder(t, { 'server.mjs': SERVER })
+    const of = spec({ kind: 'host', command: [process.execPath, join(path, 'server.mjs')], args: [] })
+    const { set, seen } = recorded(runtime(t), of)
+    set.setDesired(1)
+    const { port } = (await seen.next('ready')).instance.address
+    const [low, high] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1')
+      .split(/\s+/)
+      .map(Number)
+    assert.ok(port < low! || port > high!)
+  },
+)

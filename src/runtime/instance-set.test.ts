@@ -5,11 +5,11 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TCP_PROBE } from './readiness.ts'
-import { ended, folder, host, isRunning, recorded, runtime, spec } from './testing.ts'
+import { ended, folder, host, isRunning, ON_LINUX, recorded, runtime, spec } from './testing.ts'
 
 const SERVER = `
 import { createServer } from 'node:http'
-createServer((request, response) => response.end('from ' + process.env.MAYFLY_INSTANCE)).listen(process.env.PORT)
+createServer((request, response) => response.end('from ' + process.env.MAYFLY_INSTANCE)).listen(process.env.PORT, '127.0.0.1')
 `
 const nodeServer = (path: string) => host(process.execPath, join(path, 'server.mjs'))
 
@@ -201,9 +201,9 @@ test('a port that another process takes first is exchanged for a free one', asyn
       import { createServer } from 'node:http'
       const port = existsSync('tried') ? process.env.PORT : process.env.TAKEN
       writeFileSync('tried', '')
-      createServer((request, response) => response.end()).listen(port)`,
+      createServer((request, response) => response.end()).listen(port, '127.0.0.1')`,
   })
-  const taken = createServer().listen(0, '0.0.0.0')
+  const taken = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => taken.once('listening', resolve))
   t.after(() => taken.close())
   const { port } = taken.address() as { port: number }
@@ -238,7 +238,7 @@ test('an exec probe runs as the instance would', async (t) => {
   assert.equal(ok.set.instances()[0]!.state, 'ready')
 })
 
-test('a daemon that an instance leaves behind dies soon after the instance', async (t) => {
+test('a daemon that an instance leaves behind dies soon after the instance', ON_LINUX, async (t) => {
   const path = folder(t, { 'server.mjs': SERVER, 'daemon.sh': 'echo daemon $$; exec sleep 1000' })
   const made = runtime(t)
   const command = `(setsid sh daemon.sh &); exec ${process.execPath} server.mjs`

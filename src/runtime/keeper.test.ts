@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { test } from 'node:test'
 import { INSTANCE_VARIABLE, RUN_VARIABLE, startKeeper } from './keeper.ts'
-import { ended, isRunning } from './testing.ts'
+import { ended, isRunning, ON_LINUX } from './testing.ts'
 
 const sleeper = (environment: Record<string, string>) =>
   spawn('sleep', ['1000'], {
@@ -25,7 +25,7 @@ test('closing kills the groups that were added and not those that were removed',
   }
 })
 
-test('what an instance left behind is killed, by the exact name of the instance', async (t) => {
+test('what an instance left behind is killed, by the exact name of the instance', ON_LINUX, async (t) => {
   const keeper = startKeeper(assert.fail)
   const left = sleeper({ [INSTANCE_VARIABLE]: 'shop-cart-00001-abcde' })
   const other = sleeper({ [INSTANCE_VARIABLE]: 'shop-cart-00001-abcdef' })

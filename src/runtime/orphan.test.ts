@@ -4,13 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
-import { ended, folder, isRunning } from './testing.ts'
+import { ended, folder, isRunning, ON_LINUX } from './testing.ts'
 
 // A mesh process that runs a file function, a program that ignores SIGTERM and has a child, and one whose daemon leaves
 // the process group and the session. It prints their pids, then waits for its end.
 const FILES = {
   'fn.ts': 'export default { fetch: () => new Response("") }',
-  'server.cjs': `process.on('SIGTERM', () => {}); require('http').createServer().listen(process.env.PORT)`,
+  'server.cjs': `process.on('SIGTERM', () => {}); require('http').createServer().listen(process.env.PORT, '127.0.0.1')`,
   'parent.sh': 'sleep 1000 & echo child $!; exec "$NODE" server.cjs',
   'forker.sh': '(setsid sh daemon.sh &); exec "$NODE" server.cjs',
   'daemon.sh': 'echo daemon $$; exec sleep 1000',
@@ -36,29 +36,37 @@ process.on('SIGUSR2', () => { throw new Error('a bug') })
 
 for (const launcher of ['tied', 'free'] as const) {
   for (const signal of ['SIGKILL', 'SIGTERM', 'SIGUSR2', 'SIGSEGV'] as const) {
-    test(`nothing outlives a mesh process that ends by ${signal} (${launcher} to its parent)`, async (t) => {
-      const { mesh, pids } = await startMesh(t, launcher)
-      const keepers = keepersOf(mesh.pid!)
-      assert.equal(keepers.length, 1)
-      for (const pid of [...pids, ...keepers]) assert.ok(isRunning(pid))
-      mesh.kill(signal)
-      await new Promise((resolve) => mesh.once('exit', resolve))
-      for (const pid of [...pids, ...keepers]) await ended(pid)
-    })
+    test(
+      `nothing outlives a mesh process that ends by ${signal} (${launcher} to its parent)`,
+      ON_LINUX,
+      async (t) => {
+        const { mesh, pids } = await startMesh(t, launcher)
+        const keepers = keepersOf(mesh.pid!)
+        assert.equal(keepers.length, 1)
+        for (const pid of [...pids, ...keepers]) assert.ok(isRunning(pid))
+        mesh.kill(signal)
+        await new Promise((resolve) => mesh.once('exit', resolve))
+        for (const pid of [...pids, ...keepers]) await ended(pid)
+      },
+    )
   }
 }
 
-test('a keeper that was killed is replaced, and the new one knows every process group', async (t) => {
-  const { mesh, pids } = await startMesh(t, 'free')
-  const [first] = keepersOf(mesh.pid!)
-  process.kill(first!, 'SIGKILL')
-  await ended(first!)
-  while (!keepersOf(mesh.pid!).some((pid) => pid !== first))
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  const [second] = keepersOf(mesh.pid!)
-  mesh.kill('SIGKILL')
-  for (const pid of [...pids, second!]) await ended(pid)
-})
+test(
+  'a keeper that was killed is replaced, and the new one knows every process group',
+  ON_LINUX,
+  async (t) => {
+    const { mesh, pids } = await startMesh(t, 'free')
+    const [first] = keepersOf(mesh.pid!)
+    process.kill(first!, 'SIGKILL')
+    await ended(first!)
+    while (!keepersOf(mesh.pid!).some((pid) => pid !== first))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    const [second] = keepersOf(mesh.pid!)
+    mesh.kill('SIGKILL')
+    for (const pid of [...pids, second!]) await ended(pid)
+  },
+)
 
 async function startMesh(t: TestContext, launcher: string): Promise<{ mesh: ChildProcess; pids: number[] }> {
   const path = folder(t, FILES)
