@@ -1,20 +1,17 @@
 // Runs a TypeScript file of this project under the pinned Node, installing dependencies and building the
 // sidecar guest first where they are missing. It must itself run on any Node from 20 on, so it uses nothing newer.
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const oldestNode = 26
+import { root, setUp } from './set-up.mjs'
 
 /** Installs what is missing, then runs `script` with `args`; the process ends with the script's own status. */
 export async function launch(script, args) {
-  installDependencies()
-  const node = findNode()
-  buildSidecar(node)
+  const ready = setUp()
+  if (!ready.ok) fail(ready.message)
+  const { node } = ready
   if (node === process.execPath) {
     process.argv = [node, join(root, script), ...args]
     await import(pathToFileURL(join(root, script)).href)
@@ -37,34 +34,6 @@ export async function launch(script, args) {
 function watchParent() {
   const parent = process.ppid
   setInterval(() => process.ppid === parent || process.exit(1), 500).unref()
-}
-
-function installDependencies() {
-  const stamp = join(root, 'node_modules', '.package-lock.json')
-  const lock = join(root, 'package-lock.json')
-  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return
-  process.stderr.write('mayfly: installing dependencies (npm ci) ...\n')
-  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: root, stdio: ['ignore', 2, 2] })
-  if (npm.status !== 0) fail('npm ci failed; its output is above')
-}
-
-function findNode() {
-  if (Number(process.versions.node.split('.')[0]) >= oldestNode) return process.execPath
-  const pinned = `node-${process.platform}-${process.arch}`
-  try {
-    return createRequire(join(root, 'package.json')).resolve(`${pinned}/bin/node`)
-  } catch {
-    fail(
-      `Node ${oldestNode} or newer is needed; this is ${process.version} and ${pinned} is not installed: ` +
-        `install Node ${oldestNode}, or run "npm ci" in ${root}`,
-    )
-  }
-}
-
-function buildSidecar(node) {
-  const script = join(root, 'scripts', 'build-sidecar.ts')
-  const built = spawnSync(node, [script, '--if-stale'], { cwd: root, stdio: ['ignore', 2, 2] })
-  if (built.status !== 0) fail('the sidecar guest does not build; the compiler output is above')
 }
 
 function fail(message) {
