@@ -6,7 +6,11 @@ import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
 import { BareSidecars } from '../study/bare-sidecars.ts'
 import { openAccessLog } from '../telemetry/access-log-writer.ts'
+import { releaseMemorySoon } from './release-memory.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
+
+/** So many functions in one message leave behind what is worth collecting. */
+const MANY = 64
 
 function run(): void {
   const send = (message: FromEngine) => process.send!(message)
@@ -24,6 +28,7 @@ function run(): void {
   }
 
   process.on('message', (message: ToEngine) => {
+    if (message.type === 'functions' && message.upsert.length >= MANY) releaseMemorySoon()
     if (engine) return engine.receive(message)
     if (message.type !== 'mesh') throw new Error(`the first message is ${message.type}, not mesh`)
     reopen(message.mesh.accessLogFile)

@@ -6,6 +6,7 @@ import { socketPath } from './admin-client.ts'
 import { adminHandlers } from './admin-handlers.ts'
 import { loadFolder } from './load-folder.ts'
 import { fail, formatTable } from './output.ts'
+import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
 
 interface UpOptions {
@@ -63,6 +64,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   })
   if (options.readyFile) await writeReadyFile(options.readyFile, running)
   greet(running)
+  releaseMemorySoon()
 }
 
 async function reload(running: RunningMesh, dir: string, overrides: ConfigOverrides): Promise<void> {
@@ -73,6 +75,7 @@ async function reload(running: RunningMesh, dir: string, overrides: ConfigOverri
     return notice(`the changed manifests are not applied, the last good ones stay in force:\n${lines}`)
   }
   running.mesh.apply(loaded.mesh)
+  releaseMemorySoon()
   notice(`applied ${dir} in ${Math.round(performance.now() - startedAt)} ms`)
 }
 
