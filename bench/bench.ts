@@ -8,6 +8,8 @@ export type BenchRun = {
   readonly children: Children
   /** One line about what is going on, for the person who waits. */
   say(line: string): void
+  /** Notes that something did not work, while the rows still tell what was measured: the run ends with status 1. */
+  fail(problem: string): void
 }
 
 /** A bench measures and returns its rows. It throws when what it measures does not work; a missed goal is a row. */

@@ -50,7 +50,15 @@ async function run(name: string): Promise<Report> {
   let failure: string | null = null
   try {
     const bench = await benches[name]!()
-    rows = await bench({ rounds: options.rounds, children, say: (line) => say(`${name}: ${line}`) })
+    rows = await bench({
+      rounds: options.rounds,
+      children,
+      say: (line) => say(`${name}: ${line}`),
+      fail: (problem) => {
+        failure = problem
+        say(`${name}: FAILED: ${problem}`)
+      },
+    })
   } catch (error) {
     failure = error instanceof Error ? (error.stack ?? error.message) : String(error)
     say(`${name}: FAILED: ${failure}`)
