@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,8 @@ export interface TestMesh {
   process: ChildProcess
   /** The folder of its manifests; `write` changes them while it runs. */
   dir: string
+  /** Where its own commands ask it. */
+  adminSocket: string
   gateway: string
   port: number
   functions: Record<string, { host: string; egress: string }>
@@ -50,6 +52,7 @@ export async function startTestMesh(files: Record<string, string>, args: string[
   return {
     process: child,
     dir,
+    adminSocket: join(state, `mayfly-${userInfo().uid}`, `${child.pid}.sock`),
     gateway: ready.gateway,
     port: Number(new URL(ready.gateway).port),
     functions: ready.functions,

@@ -59,9 +59,13 @@ export class ClientConnection {
     this.#received = EMPTY
     clearTimeout(this.#timer)
     if (this.socket.destroyed) return
+    this.#timer = setTimeout(() => this.socket.destroy(), this.engine.mesh.limits.streamIdleTimeoutMs)
+    this.socket.once('finish', () => {
+      clearTimeout(this.#timer)
+      if (!this.socket.destroyed) this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
+    })
     this.socket.end()
     this.socket.resume()
-    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
   }
 
   /** Gives bytes back that were read beyond the present request. */
@@ -123,11 +127,7 @@ export class ClientConnection {
   }
 
   #onEnd(): void {
-    if (this.#exchange === null || this.#closing) {
-      clearTimeout(this.#timer)
-      this.socket.end()
-      return
-    }
+    if (this.#exchange === null) return this.close()
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.socket.destroy(), HALF_CLOSED_MS)
   }

@@ -23,8 +23,10 @@ import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts
 import type { Admitted } from './admit.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
+import { type Bounds, type Deadline, ExchangeDeadlines } from './exchange-deadlines.ts'
+import { recordExchange } from './exchange-record.ts'
 import { IncomingResponse } from './incoming-response.ts'
-import { countStatus, type LocalReply, localReply, writeLogs } from './local-reply.ts'
+import { type LocalReply, localReply } from './local-reply.ts'
 
 /** Instances tried one after the other while none accepts a connection. */
 const MAX_CONNECT_ATTEMPTS = 3
@@ -46,16 +48,18 @@ export class Exchange implements Waiter, UpstreamUser {
   #endpoint: Endpoint | null = null
   #upstream: UpstreamConnection | null = null
   #connectAttempts = 0
-  #timer: NodeJS.Timeout
-  #lastByteAt: number
+  readonly #deadlines: ExchangeDeadlines
   /** What the instance answers, from the moment that it was granted. */
   #response: IncomingResponse | null = null
   /** What the mesh itself answers instead. */
   #reply: LocalReply | null = null
-  #replyAt = 0
-  #requestEndAt = 0
+  /** performance.now() when the request's last byte had come, and when it went to the instance; 0 until then. */
+  #receivedAt = 0
+  #sentAt = 0
   #flags = 0
-  #tunnelBytes = 0
+  /** Bytes of a tunnel, from the client and to it. */
+  #tunnelReceived = 0
+  #tunnelSent = 0
 
   constructor(client: ClientConnection, admitted: Admitted, startedAt: number, now: number) {
     const { engine } = client
@@ -63,16 +67,23 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#client = client
     this.#admitted = admitted
     this.#startedAt = startedAt
-    this.#lastByteAt = startedAt
     this.#now = now
     this.#request = this.#relay(admitted.body, admitted.bodyLength, admitted.sendBody)
-    this.#timer = setTimeout(() => this.#timeOut(), this.#nextDeadline())
+    this.#deadlines = new ExchangeDeadlines(
+      startedAt,
+      engine.mesh.limits.streamIdleTimeoutMs,
+      () => this.#bounds(),
+      (deadline) => this.#timeOut(deadline),
+    )
     engine.counters.requestsInFlight++
   }
 
   /** `rest` is what the client sent behind the head. */
   start(rest: Buffer): void {
-    this.#pending = rest
+    if (this.#request.done) {
+      this.#receivedAt = this.#startedAt
+      this.#client.keep(rest)
+    } else this.#pending = rest
     this.#admitted.callee.endpoints.acquire(this)
   }
 
@@ -108,7 +119,8 @@ export class Exchange implements Waiter, UpstreamUser {
         if (this.#pending.length > this.#engine.mesh.limits.maxPipelinedBytes) this.#client.socket.pause()
         return
       case 'tunnel':
-        this.#lastByteAt = performance.now()
+        this.#deadlines.touch(performance.now())
+        this.#tunnelReceived += bytes.length
         return this.#toUpstream(bytes)
       default:
         if (this.#request.done) return this.#client.keep(bytes)
@@ -141,9 +153,9 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   upstreamBytes(bytes: Buffer): void {
-    this.#lastByteAt = performance.now()
+    this.#deadlines.touch(performance.now())
     if (this.#phase === 'tunnel') {
-      this.#tunnelBytes += bytes.length
+      this.#tunnelSent += bytes.length
       return this.#toClient(bytes)
     }
     const out = this.#response!.push(bytes)
@@ -185,9 +197,11 @@ export class Exchange implements Waiter, UpstreamUser {
       this.#engine.counters.bodiesBad++
       return this.#fail(badBody())
     }
-    this.#lastByteAt = performance.now()
+    const now = performance.now()
+    this.#deadlines.touch(now)
     if (this.#request.done) {
-      this.#requestEndAt = this.#lastByteAt
+      this.#receivedAt ||= now
+      this.#sentAt = now
       this.#client.keep(bytes.subarray(end))
     }
     if (out.length > 0) this.#toUpstream(joined(out))
@@ -252,7 +266,9 @@ export class Exchange implements Waiter, UpstreamUser {
   #openTunnel(): void {
     this.#engine.counters.upgraded++
     this.#phase = 'tunnel'
+    this.#client.socket.resume()
     const early = this.#client.takeKept()
+    this.#tunnelReceived += early.length
     if (early.length > 0) this.#toUpstream(early)
   }
 
@@ -263,15 +279,11 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#flags |= refusal.flags
     if (this.#answering) return this.#cutClient()
     this.#client.socket.write(this.#makeReply(refusal).bytes)
-    // Of a request whose body is unread, what follows is no request.
-    if (this.#request.done) this.#client.keep(this.#pending)
-    this.#pending = EMPTY
     this.#finish()
   }
 
   #makeReply(refusal: Refusal): LocalReply {
     this.#reply = localReply(this.#engine, this.#admitted.stages, refusal, Date.now())
-    this.#replyAt = performance.now()
     return this.#reply
   }
 
@@ -284,7 +296,7 @@ export class Exchange implements Waiter, UpstreamUser {
   #finish(): void {
     if (this.#phase === 'done') return
     this.#phase = 'done'
-    clearTimeout(this.#timer)
+    this.#deadlines.stop()
     this.#engine.counters.requestsInFlight--
     const upstream = this.#upstream
     const response = this.#reply ? null : this.#response
@@ -301,68 +313,56 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   #record(): void {
-    const reply = this.#reply
-    const response = this.#response
-    const status = reply ? reply.status : response!.status
-    const endAt = performance.now()
-    const durationMs = endAt - this.#startedAt
-    countStatus(this.#engine, status)
-    writeLogs(this.#engine, reply ? reply.logs : response!.logs, {
-      bytesReceived: this.#request.bytes,
-      bytesSent: reply ? reply.bodyBytes : response!.bodyBytes + this.#tunnelBytes,
-      durationMs,
-      responseMs: (reply ? this.#replyAt : response!.startedAt) - this.#startedAt,
-      requestMs: (this.#requestEndAt || endAt) - this.#startedAt,
-      responseFlags: this.#flags,
-    })
+    const startedAt = this.#startedAt
     const { requestId, records } = this.#admitted
-    this.#engine.decisions.add({ requestId, time: this.#now, durationMs, status, stages: records })
+    const bytesReceived = this.#request.bytes + this.#tunnelReceived
+    const durationMs = performance.now() - startedAt
+    const requestMs = this.#receivedAt === 0 ? null : this.#receivedAt - startedAt
+    const common = { bytesReceived, durationMs, requestMs, responseFlags: this.#flags }
+    const exchange = { requestId, time: this.#now, stages: records }
+    if (this.#reply) {
+      const { status, logs, bodyBytes } = this.#reply
+      const figures = { ...common, bytesSent: bodyBytes, responseMs: null }
+      return recordExchange(this.#engine, { ...exchange, status, logs, figures })
+    }
+    const { status, logs, startedAt: answeredAt, bodyBytes } = this.#response!
+    const figures = {
+      ...common,
+      bytesSent: bodyBytes + this.#tunnelSent,
+      responseMs: answeredAt - startedAt,
+      upstreamMs: this.#sentAt === 0 ? 0 : answeredAt - this.#sentAt,
+    }
+    recordExchange(this.#engine, { ...exchange, status, logs, figures })
   }
 
   // ---- time ----
 
-  #nextDeadline(): number {
-    const { streamIdleTimeoutMs } = this.#engine.mesh.limits
-    const now = performance.now()
-    const whole = this.#startedAt + this.#wholeMs()
-    const idle = this.#lastByteAt + streamIdleTimeoutMs
-    if (this.#phase === 'tunnel') return idle - now
-    return (this.#streaming() ? Math.min(whole, idle) : whole) - now
-  }
-
-  /** A request that waits for an instance may be given up earlier than one that has reached it. */
-  #wholeMs(): number {
+  #bounds(): Bounds {
     const { timeoutMs } = this.#admitted.callee.slice
-    return this.#phase === 'waiting'
-      ? Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs)
-      : timeoutMs
+    switch (this.#phase) {
+      case 'waiting': // for an instance, and that may be given up earlier than a request that has reached one
+        return { wholeMs: Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs), streaming: false }
+      case 'tunnel':
+        return { wholeMs: null, streaming: true }
+      default:
+        return {
+          wholeMs: timeoutMs,
+          streaming: this.#answering || (this.#phase === 'sending' && !this.#request.done),
+        }
+    }
   }
 
-  /** Bytes of a body are expected now. */
-  #streaming(): boolean {
-    return this.#answering || (this.#phase === 'sending' && !this.#request.done)
-  }
-
-  #timeOut(): void {
-    const left = this.#nextDeadline()
-    if (left > 0) {
-      this.#timer = setTimeout(() => this.#timeOut(), left)
-      return
+  #timeOut(deadline: Deadline): void {
+    if (deadline.kind === 'idle') {
+      this.#engine.counters.streamsIdle++
+      this.#flags |= RESPONSE_FLAG_SI
+      return this.#fail(streamIdle(deadline.ms))
     }
-    const timeoutMs = this.#wholeMs()
-    if (this.#phase !== 'tunnel' && performance.now() - this.#startedAt >= timeoutMs) {
-      this.#engine.counters.timedOut++
-      if (this.#answering) this.#flags |= RESPONSE_FLAG_DT
-      if (this.#phase === 'waiting') {
-        this.#admitted.callee.endpoints.cancel(this)
-        return this.#fail(waitTimedOut(timeoutMs))
-      }
-      return this.#fail(timedOut(timeoutMs))
-    }
-    this.#engine.counters.streamsIdle++
-    this.#flags |= RESPONSE_FLAG_SI
-    if (this.#phase === 'tunnel') return this.#cutClient()
-    this.#fail(streamIdle(this.#engine.mesh.limits.streamIdleTimeoutMs))
+    this.#engine.counters.timedOut++
+    if (this.#answering) this.#flags |= RESPONSE_FLAG_DT
+    if (this.#phase !== 'waiting') return this.#fail(timedOut(deadline.ms))
+    this.#admitted.callee.endpoints.cancel(this)
+    this.#fail(waitTimedOut(deadline.ms))
   }
 
   #relay(framing: number, length: number, sendFraming: number): BodyRelay {

@@ -29,6 +29,7 @@ export class IncomingResponse {
   #received: Buffer = EMPTY
   #body: BodyRelay | null = null
   #extraBytes = false
+  #interim = false
   #upstreamKeepsAlive = false
   status = 0
   logs: LogLine[] = []
@@ -47,7 +48,7 @@ export class IncomingResponse {
 
   /** Nothing of it has arrived. */
   get untouched(): boolean {
-    return this.#state === 'head' && this.#received.length === 0
+    return this.#state === 'head' && this.#received.length === 0 && !this.#interim
   }
 
   /** The instance's connection may carry another request. */
@@ -89,7 +90,10 @@ export class IncomingResponse {
       if (judged.head.length > 0) out.push(judged.head)
       const rest = this.#received.subarray(judged.headLength)
       this.#received = rest
-      if (judged.kind === 'interim') continue
+      if (judged.kind === 'interim') {
+        this.#interim = true
+        continue
+      }
       this.status = judged.status
       this.logs = judged.logs
       this.startedAt = performance.now()

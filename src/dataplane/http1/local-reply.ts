@@ -1,9 +1,9 @@
 import type { EngineContext } from '../engine-context.ts'
-import { type ExchangeFigures, fillLogLine } from '../log-line.ts'
 import type { Refusal } from '../refusal.ts'
 import type { LogLine } from '../sidecar.ts'
 import type { Refused, Stage } from './admit.ts'
 import type { ClientConnection } from './client-connection.ts'
+import { recordExchange } from './exchange-record.ts'
 
 /** A whole reply that the mesh itself gives, made by the sidecars' response phases. */
 export interface LocalReply {
@@ -49,32 +49,25 @@ export function answerRefused(
   now: number,
 ): void {
   const { engine } = client
-  const reply = localReply(engine, refused.stages, refused.refusal, now)
-  countStatus(engine, reply.status)
+  const { refusal, requestId, records } = refused
+  const reply = localReply(engine, refused.stages, refusal, now)
   client.socket.write(reply.bytes)
   const durationMs = performance.now() - startedAt
-  writeLogs(engine, reply.logs, {
-    bytesReceived: 0,
-    bytesSent: reply.bodyBytes,
-    durationMs,
-    responseMs: durationMs,
-    requestMs: durationMs,
-    responseFlags: refused.refusal.flags,
+  recordExchange(engine, {
+    requestId,
+    time: now,
+    status: reply.status,
+    stages: records,
+    logs: reply.logs,
+    figures: {
+      bytesReceived: 0,
+      bytesSent: reply.bodyBytes,
+      durationMs,
+      responseMs: null,
+      requestMs: durationMs,
+      responseFlags: refusal.flags,
+    },
   })
-  const { requestId, records } = refused
-  engine.decisions.add({ requestId, time: now, durationMs, status: reply.status, stages: records })
-}
-
-export function writeLogs(engine: EngineContext, logs: readonly LogLine[], figures: ExchangeFigures): void {
-  for (const log of logs) engine.writeLog(fillLogLine(log, figures))
-}
-
-export function countStatus(engine: EngineContext, status: number): void {
-  const { counters } = engine
-  if (status < 300) counters.responses2xx++
-  else if (status < 400) counters.responses3xx++
-  else if (status < 500) counters.responses4xx++
-  else counters.responses5xx++
 }
 
 /** Where even the sidecar that words the reply fails, a fixed one goes out. */

@@ -48,16 +48,7 @@ export function judgeResponse(
   if (inner.kind === 'head' && inner.log) logs.push(inner.log)
   for (let i = stages.length - 2; i >= 0; i--) {
     const { policy, context } = stages[i]!
-    const next = engine.sidecars.respond(
-      policy,
-      context,
-      outer.head,
-      0,
-      outer.head.length,
-      now,
-      upstream,
-      0,
-    )
+    const next = engine.sidecars.respond(policy, context, outer.head, 0, outer.head.length, now, upstream, 0)
     if (next.kind !== inner.kind) return rejected(engine, next)
     outer = next as typeof outer
     if (next.kind === 'head' && next.log) logs.push(next.log)
