@@ -39,7 +39,11 @@ export function openChildren(): Children {
     start(name, command, args, options = {}) {
       const log = join(folder, `${name}-${started++}.log`)
       const output = openSync(log, 'a')
-      const child = spawn(command, args, { stdio: ['ignore', output, output], ...options })
+      const child = spawn(command, args, {
+        stdio: ['ignore', output, output],
+        env: plainEnvironment(),
+        ...options,
+      })
       closeSync(output)
       child.on('error', () => {}) // A program that is not there: pid stays undefined, and that throws below.
       if (child.pid === undefined) throw new Error(`cannot run ${command}: is it installed?`)
@@ -60,6 +64,11 @@ export function openChildren(): Children {
       folders.delete(folder)
     },
   }
+}
+
+// The launcher tunes the allocator for Mayfly; what Mayfly is compared with runs as it does by itself.
+function plainEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MALLOC_')))
 }
 
 /** Makes the process clean up after itself when it is interrupted. Called once, by the program that runs benches. */
