@@ -1,21 +1,7 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
-
-/** The folder of this user's running meshes: one socket each, named for the mesh's process. */
-export function socketFolder(): string {
-  const base = process.env.XDG_RUNTIME_DIR || tmpdir()
-  const folder = join(base, `mayfly-${userInfo().uid}`)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  return folder
-}
-
-export function socketPath(pid: number): string {
-  return join(socketFolder(), `${pid}.sock`)
-}
-
-export type AdminAnswer<T> = { ok: true; value: T } | { ok: false; message: string }
+import { connect } from 'node:net'
+import { type AdminAnswer, listSockets, socketFolder, socketPath } from './admin-socket.ts'
 
 /** Asks the running mesh (that of process `mesh`, or the only one there is). */
 export async function askMesh<T>(
@@ -23,39 +9,60 @@ export async function askMesh<T>(
   path: string,
   body?: unknown,
 ): Promise<AdminAnswer<T>> {
-  const chosen = chooseMesh(mesh)
-  if (!chosen.ok) return chosen
-  const opened = await open(chosen.value, path, body)
+  const opened = await openMesh(mesh, path, body)
   if (!opened.ok) return opened
-  const text = await textOf(opened.value)
-  const value = JSON.parse(text)
-  if (opened.value.statusCode === 200) return { ok: true, value }
-  return { ok: false, message: value.error ?? text }
+  const response = opened.value
+  try {
+    let text = ''
+    for await (const part of response.setEncoding('utf8')) text += part
+    const value = JSON.parse(text)
+    if (response.statusCode === 200) return { ok: true, value }
+    return { ok: false, message: value.error ?? text }
+  } catch (error) {
+    return { ok: false, message: `the mesh's answer broke off: ${(error as Error).message}` }
+  }
 }
 
-/** Like askMesh, for an answer of one JSON value a line that may never end. */
+/** Like askMesh, for an answer of one JSON value a line that may never end; resolves when it has, or the mesh. */
 export async function followMesh(
   mesh: string | undefined,
   path: string,
   line: (value: never) => void,
 ): Promise<AdminAnswer<null>> {
-  const chosen = chooseMesh(mesh)
-  if (!chosen.ok) return chosen
-  const opened = await open(chosen.value, path)
+  const opened = await openMesh(mesh, path)
   if (!opened.ok) return opened
   let rest = ''
-  for await (const part of opened.value.setEncoding('utf8')) {
-    const lines = (rest + part).split('\n')
-    rest = lines.pop()!
-    for (const one of lines) line(JSON.parse(one) as never)
+  try {
+    for await (const part of opened.value.setEncoding('utf8')) {
+      const lines = (rest + part).split('\n')
+      rest = lines.pop()!
+      for (const one of lines) line(JSON.parse(one) as never)
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
   }
   return { ok: true, value: null }
 }
 
-function chooseMesh(pid: string | undefined): AdminAnswer<string> {
-  if (pid !== undefined) return { ok: true, value: socketPath(Number(pid)) }
-  const pids = runningMeshes()
-  if (pids.length === 1) return { ok: true, value: socketPath(pids[0]!) }
+async function openMesh(
+  mesh: string | undefined,
+  path: string,
+  body?: unknown,
+): Promise<AdminAnswer<IncomingMessage>> {
+  const chosen = await chooseMesh(mesh)
+  return chosen.ok ? open(chosen.value, path, body) : chosen
+}
+
+async function chooseMesh(pid: string | undefined): Promise<AdminAnswer<string>> {
+  const folder = socketFolder()
+  if (!folder.ok) return folder
+  const pids = await runningMeshes(folder.value)
+  if (pid !== undefined) {
+    if (pids.includes(Number(pid))) return { ok: true, value: socketPath(folder.value, Number(pid)) }
+    const running = pids.length > 0 ? `there are: ${pids.join(', ')}` : 'none is running'
+    return { ok: false, message: `--mesh ${pid}: there is no mesh with this process id; ${running}` }
+  }
+  if (pids.length === 1) return { ok: true, value: socketPath(folder.value, pids[0]!) }
   if (pids.length === 0) return { ok: false, message: 'no mesh is running: start one with `mayfly up DIR`' }
   return {
     ok: false,
@@ -63,24 +70,25 @@ function chooseMesh(pid: string | undefined): AdminAnswer<string> {
   }
 }
 
-function runningMeshes(): number[] {
-  return readdirSync(socketFolder())
-    .filter((name) => name.endsWith('.sock'))
-    .map((name) => Number(name.slice(0, -'.sock'.length)))
-    .filter((pid) => {
-      if (isRunning(pid)) return true
-      rmSync(socketPath(pid), { force: true }) // left by a mesh that was killed
-      return false
-    })
+/** The meshes whose sockets accept connections; a socket that a killed mesh left behind is removed. */
+async function runningMeshes(folder: string): Promise<number[]> {
+  const running = await Promise.all(
+    listSockets(folder).map(async (pid) => ((await accepts(socketPath(folder, pid))) ? [pid] : [])),
+  )
+  return running.flat()
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket, () => {
+      connection.destroy()
+      resolve(true)
+    })
+    connection.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') rmSync(socket, { force: true })
+      resolve(false)
+    })
+  })
 }
 
 function open(socket: string, path: string, body?: unknown): Promise<AdminAnswer<IncomingMessage>> {
@@ -94,10 +102,4 @@ function open(socket: string, path: string, body?: unknown): Promise<AdminAnswer
     )
     sent.end(body === undefined ? undefined : JSON.stringify(body))
   })
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  let text = ''
-  for await (const part of response.setEncoding('utf8')) text += part
-  return text
 }

@@ -12,6 +12,7 @@ export function addDescribe(program: Command): void {
     .argument('<function>', 'namespace/name, or the name alone')
     .option('-o, --output <format>', 'yaml or json', 'yaml')
     .option(...MESH_OPTION)
+    .addHelpText('after', '\nExample:\n  mayfly describe shop/cart -o json')
     .action(async (name: string, options: { output: string; mesh?: string }) => {
       if (!['yaml', 'json'].includes(options.output)) fail(`-o ${options.output}: expected yaml or json`, 2)
       const key = keyOf(await findFunction(options.mesh, name))

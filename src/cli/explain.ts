@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import type { Command } from 'commander'
 import { type ExplainedVerdict, type Explanation, explainRequest } from '../control/explain.ts'
 import { ipBytes } from '../dataplane/ip-bytes.ts'
@@ -68,6 +69,7 @@ Examples:
 
 async function explain(requestId: string | undefined, options: ExplainOptions): Promise<void> {
   if (!['text', 'json'].includes(options.output)) fail(`-o ${options.output}: expected text or json`, 2)
+  if (isIP(options.sourceIp) === 0) fail(`--source-ip ${options.sourceIp}: expected an IP address`, 2)
   if (requestId !== undefined) return explainPast(requestId, options)
   if (options.to === undefined) fail('say which request: its id, or --to FUNCTION (mayfly explain --help)', 2)
   const explanation = options.file
@@ -82,7 +84,7 @@ async function explain(requestId: string | undefined, options: ExplainOptions): 
 }
 
 async function explainPast(requestId: string, options: ExplainOptions): Promise<void> {
-  const answer = await askMesh<PastDecision>(options.mesh, `decisions/${requestId}`)
+  const answer = await askMesh<PastDecision>(options.mesh, `decisions/${encodeURIComponent(requestId)}`)
   if (!answer.ok) fail(answer.message)
   const { value } = answer
   if (options.output === 'json') return console.log(JSON.stringify(value, null, 2))

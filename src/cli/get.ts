@@ -41,6 +41,10 @@ const KINDS: Record<string, Kind> = {
   },
 }
 
+function singular(kind: string): string {
+  return kind.replace(/ies$/, 'y').replace(/s$/, '')
+}
+
 export function addGet(program: Command): void {
   program
     .command('get')
@@ -48,10 +52,9 @@ export function addGet(program: Command): void {
     .argument('[kind]', Object.keys(KINDS).join(' | '), 'functions')
     .option('-o, --output <format>', 'table, json or name', 'table')
     .option(...MESH_OPTION)
+    .addHelpText('after', '\nExamples:\n  mayfly get\n  mayfly get instances -o json')
     .action(async (word: string, options: { output: string; mesh?: string }) => {
-      const name = Object.keys(KINDS).find(
-        (kind) => kind === word || kind.startsWith(word.replace(/y$/, 'i')),
-      )
+      const name = Object.keys(KINDS).find((kind) => kind === word || singular(kind) === word)
       if (!name) fail(`there is no kind ${word}: expected one of ${Object.keys(KINDS).join(', ')}`, 2)
       if (!['table', 'json', 'name'].includes(options.output)) {
         fail(`-o ${options.output}: expected table, json or name`, 2)

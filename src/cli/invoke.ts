@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { type ClientRequest, type RequestOptions, request } from 'node:http'
 import type { Command } from 'commander'
 import { askMesh } from './admin-client.ts'
 import { findFunction, keyOf } from './function-name.ts'
@@ -37,9 +37,16 @@ export function addInvoke(program: Command): void {
     )
     .option('-i, --include', 'print the status and the fields of the answer too')
     .option(...MESH_OPTION)
-    .addHelpText('after', '\nThe status is 0 for an answer below 400, else 1.')
+    .addHelpText('after', EXAMPLES)
     .action(invoke)
 }
+
+const EXAMPLES = `
+The status is 0 for an answer below 400, else 1.
+
+Examples:
+  mayfly invoke frontend
+  mayfly invoke shop/payment --as shop/cart -d '{}' --path /charge -i`
 
 async function invoke(name: string, options: InvokeOptions): Promise<void> {
   const callee = await findFunction(options.mesh, name)
@@ -49,10 +56,12 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
   if (host === null)
     fail(`${keyOf(callee)} is cluster-local: the gateway does not serve it; call it --as another function`)
   const body = options.data === undefined ? undefined : readData(options.data)
-  const headers: [string, string][] = [['host', host], ...options.header.map((text) => parseHeader(text))]
+  const given = options.header.map((text) => parseHeader(text))
+  const headers = given.some(([name]) => name.toLowerCase() === 'host') ? given : [['host', host], ...given]
+  if (body !== undefined) headers.push(['content-length', String(body.length)])
   const { hostname, port } = new URL(address)
-  const sent = request({
-    host: hostname,
+  const sent = begin({
+    host: hostname.replace(/^\[|\]$/g, ''),
     port,
     method: options.method ?? (body === undefined ? 'GET' : 'POST'),
     path: options.path,
@@ -69,12 +78,21 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
       console.log()
     }
     response.pipe(process.stdout, { end: false })
+    response.on('error', (error) => fail(`the answer broke off: ${error.message}`))
     response.on('end', () => {
       process.exitCode = response.statusCode! < 400 ? 0 : 1
     })
   })
-  if (body !== undefined) sent.setHeader('content-length', body.length)
   sent.end(body)
+}
+
+/** What Node would not put into a head (a line break, for instance) is a wrong command line. */
+function begin(options: RequestOptions): ClientRequest {
+  try {
+    return request(options)
+  } catch (error) {
+    return fail(`this is no request that can be sent: ${(error as Error).message}`, 2)
+  }
 }
 
 async function gatewayOf(mesh: string | undefined): Promise<string> {

@@ -2,28 +2,41 @@ import { formatManifestError } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import { readManifests } from '../api/read-manifests.ts'
 import { type CompiledMesh, compileMesh } from '../control/compile-mesh.ts'
-import { readManifestFolder } from '../control/manifest-folder.ts'
+import { type ManifestFile, readManifestFolder } from '../control/manifest-folder.ts'
 
-export type LoadedFolder = { ok: true; mesh: CompiledMesh } | { ok: false; errors: string[] }
+export type CompiledFiles = { ok: true; mesh: CompiledMesh } | { ok: false; errors: string[] }
+export type LoadedFolder =
+  | { ok: true; mesh: CompiledMesh; files: ManifestFile[] }
+  | { ok: false; errors: string[] }
 
 /** Reads, checks and compiles the manifests under `paths`, all or nothing; each error is one line. */
 export async function loadFolder(
   paths: readonly string[],
   overrides: Partial<MeshConfigSpec> = {},
 ): Promise<LoadedFolder> {
-  const files: Awaited<ReturnType<typeof readManifestFolder>> = []
+  // A file that is named twice, itself and by its folder, is read once.
+  const files = new Map<string, ManifestFile>()
+  const errors: string[] = []
   for (const path of paths) {
     try {
-      files.push(...(await readManifestFolder(path)))
+      for (const file of await readManifestFolder(path)) files.set(file.path, file)
     } catch (error) {
-      return { ok: false, errors: [readProblem(path, error as NodeJS.ErrnoException)] }
+      errors.push(readProblem(path, error as NodeJS.ErrnoException))
     }
   }
+  if (errors.length > 0) return { ok: false, errors }
+  const compiled = compileFiles(paths.join(', '), [...files.values()], overrides)
+  return compiled.ok ? { ...compiled, files: [...files.values()] } : compiled
+}
+
+/** Checks and compiles manifests that were read from `where`. */
+export function compileFiles(
+  where: string,
+  files: readonly ManifestFile[],
+  overrides: Partial<MeshConfigSpec>,
+): CompiledFiles {
   if (files.length === 0) {
-    return {
-      ok: false,
-      errors: [`${paths.join(', ')}: no .yaml or .yml file: expected a folder of manifests`],
-    }
+    return { ok: false, errors: [`${where}: no .yaml or .yml file: expected a folder of manifests`] }
   }
   const read = readManifests(files)
   if (!read.ok) return { ok: false, errors: read.errors.map(formatManifestError) }
@@ -31,7 +44,8 @@ export async function loadFolder(
   return compiled.ok ? compiled : { ok: false, errors: compiled.errors.map(formatManifestError) }
 }
 
-function readProblem(path: string, error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return `${path}: there is no such file or folder`
+export function readProblem(path: string, error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return `${error.path ?? path}: there is no such file or folder`
+  if (error.code === 'EACCES') return `${error.path ?? path}: this user may not read it`
   return `${path}: ${error.message}`
 }

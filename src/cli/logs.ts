@@ -21,6 +21,7 @@ export function addLogs(program: Command): void {
     .option('--tail <n>', 'begin with the last N lines')
     .option('-o, --output <format>', 'text or json (one object a line)', 'text')
     .option(...MESH_OPTION)
+    .addHelpText('after', '\nExamples:\n  mayfly logs -f\n  mayfly logs shop/cart --tail 20')
     .action(logs)
 }
 
@@ -39,4 +40,5 @@ async function logs(name: string | undefined, options: LogsOptions): Promise<voi
   }
   const answer = await followMesh(options.mesh, `logs?${query}`, print)
   if (!answer.ok) fail(answer.message)
+  if (options.follow) process.stderr.write('mayfly: the mesh has ended\n')
 }

@@ -1,3 +1,4 @@
+import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
@@ -23,6 +24,8 @@ export async function startMesh(
   kind: EngineKind,
   notice: (text: string) => void,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
+  const taken = await addressProblem(gateway)
+  if (taken !== null) return { ok: false, message: listenProblem(gateway, taken) }
   const runtime = createRuntime({ keeperLost: notice })
   const engines = compiled.config.engines || defaultEngines()
   const mesh = new Mesh(compiled, { gateway, engines, spawn: spawnEngine(kind), runtime, notice })
@@ -30,6 +33,20 @@ export async function startMesh(
   if (failure === null) return { ok: true, running: { mesh, runtime } }
   await mesh.stop()
   return { ok: false, message: listenProblem(gateway, failure) }
+}
+
+/** Engines share their port, so another mesh of this user would share it with them unnoticed: an exclusive try tells. */
+function addressProblem(gateway: {
+  host: string
+  port: number
+}): Promise<{ code: string; message: string } | null> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.on('error', (error: NodeJS.ErrnoException) =>
+      resolve({ code: error.code ?? '', message: error.message }),
+    )
+    server.listen({ ...gateway, exclusive: true }, () => server.close(() => resolve(null)))
+  })
 }
 
 export type ConfigOverrides = Partial<Pick<MeshConfigSpec, 'defaultAuthorization' | 'engines'>>

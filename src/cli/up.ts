@@ -1,10 +1,11 @@
+import { rmSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { startAdminServer } from '../control/admin-server.ts'
-import { watchManifestFolder } from '../control/manifest-folder.ts'
-import { socketPath } from './admin-client.ts'
+import { type ManifestFile, watchManifestFolder } from '../control/manifest-folder.ts'
 import { adminHandlers } from './admin-handlers.ts'
-import { loadFolder } from './load-folder.ts'
+import { ownSocket } from './admin-socket.ts'
+import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { fail, formatTable } from './output.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
@@ -47,36 +48,68 @@ Examples:
 async function up(dir: string, options: UpOptions): Promise<void> {
   const gateway = parseAddress(options.gateway)
   const overrides = parseOverrides(options)
+  const { readyFile } = options
+  if (readyFile !== undefined) await removeStale(readyFile)
   const loaded = await loadFolder([dir], overrides)
   if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)
+  const socket = ownSocket()
+  if (!socket.ok) fail(socket.message)
   const started = await startMesh(loaded.mesh, gateway, 'mesh', notice)
   if (!started.ok) fail(started.message)
   const { running } = started
-  const admin = await startAdminServer(socketPath(process.pid), adminHandlers(running))
-  const watcher = watchManifestFolder(dir, () => void reload(running, dir, overrides))
+  const clean = () => {
+    rmSync(socket.value, { force: true })
+    if (readyFile !== undefined) rmSync(readyFile, { force: true })
+  }
+  process.on('exit', clean)
+  const admin = await startAdminServer(socket.value, adminHandlers(running))
+  const watcher = watchManifestFolder(dir, loaded.files, {
+    changed: (files) => apply(running, dir, files, overrides),
+    unreadable: (error) => keepLast([readProblem(dir, error)]),
+  })
   stopOnSignal(async () => {
     watcher.close()
     admin.close()
     admin.closeAllConnections()
     await running.mesh.stop()
-    await rm(socketPath(process.pid), { force: true })
-    if (options.readyFile) await rm(options.readyFile, { force: true })
   })
-  if (options.readyFile) await writeReadyFile(options.readyFile, running)
+  if (readyFile !== undefined) {
+    await writeReadyFile(readyFile, running).catch((error) =>
+      fail(`--ready-file ${readyFile}: ${error.message}`),
+    )
+  }
   greet(running)
   releaseMemorySoon()
 }
 
-async function reload(running: RunningMesh, dir: string, overrides: ConfigOverrides): Promise<void> {
+function apply(
+  running: RunningMesh,
+  dir: string,
+  files: readonly ManifestFile[],
+  overrides: ConfigOverrides,
+): void {
   const startedAt = performance.now()
-  const loaded = await loadFolder([dir], overrides)
-  if (!loaded.ok) {
-    const lines = loaded.errors.map((line) => `  ${line}`).join('\n')
-    return notice(`the changed manifests are not applied, the last good ones stay in force:\n${lines}`)
-  }
-  running.mesh.apply(loaded.mesh)
+  const compiled = compileFiles(dir, files, overrides)
+  if (!compiled.ok) return keepLast(compiled.errors)
+  running.mesh.apply(compiled.mesh)
   releaseMemorySoon()
   notice(`applied ${dir} in ${Math.round(performance.now() - startedAt)} ms`)
+}
+
+function keepLast(errors: readonly string[]): void {
+  const lines = errors.map((line) => `  ${line}`).join('\n')
+  notice(`the changed manifests are not applied, the last good ones stay in force:\n${lines}`)
+}
+
+/** One that an earlier mesh left would tell a waiting script that this one is ready. */
+async function removeStale(readyFile: string): Promise<void> {
+  try {
+    await rm(readyFile, { force: true })
+    await writeFile(`${readyFile}.${process.pid}.tmp`, '')
+    await rm(`${readyFile}.${process.pid}.tmp`)
+  } catch (error) {
+    fail(`--ready-file ${readyFile}: it cannot be written: ${(error as Error).message}`, 2)
+  }
 }
 
 async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void> {
@@ -126,6 +159,8 @@ function stopOnSignal(stop: () => Promise<void>): void {
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  // The terminal was closed.
+  process.on('SIGHUP', onSignal)
 }
 
 function parseAddress(text: string): { host: string; port: number } {

@@ -6,6 +6,7 @@ export function addValidate(program: Command): void {
     .command('validate')
     .description('check manifests without running them: exit status 1 and every error, or 0')
     .argument('<file...>', 'files or folders; what they hold is checked together')
+    .addHelpText('after', '\nExample:\n  mayfly validate examples/shop')
     .action(async (paths: string[]) => {
       const loaded = await loadFolder(paths)
       if (loaded.ok) {

@@ -1,5 +1,6 @@
-import { type FSWatcher, watch } from 'node:fs'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { hash } from 'node:crypto'
+import { watch } from 'node:fs'
+import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 export interface ManifestFile {
@@ -7,53 +8,172 @@ export interface ManifestFile {
   text: string
 }
 
-/** An editor writes a file in several steps: changes are read once nothing has happened for this long, in milliseconds. */
+/** Changes are read once nothing has happened for this long, or at the latest after LATEST_MS. In milliseconds. */
 const QUIET_MS = 25
+const LATEST_MS = 75
+/** How long a file that is gone or shorter than it was is given to come back: an editor may be writing it. */
+const HALF_WRITTEN_MS = 40
+/** A folder that changes while it is read is read again, so often. */
+const MOST_READS = 5
 
 /** Reads every .yaml and .yml file in `path` and its folders (a single file is read whatever its name), sorted by path. Throws what the file system says. */
 export async function readManifestFolder(path: string): Promise<ManifestFile[]> {
-  if (!(await stat(path)).isDirectory()) return [{ path, text: await readFile(path, 'utf8') }]
-  const entries = await readdir(path, { recursive: true, withFileTypes: true })
-  const paths = entries
-    .filter((entry) => !entry.isDirectory() && isManifest(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => !IGNORED.test(file.slice(path.length)))
-    .sort()
-  return Promise.all(paths.map(async (file) => ({ path: file, text: await readFile(file, 'utf8') })))
+  for (let reads = 1; ; reads++) {
+    try {
+      const { files } = await listManifests(path)
+      return await Promise.all(
+        files.map(async (file) => ({ path: file, text: await readFile(file, 'utf8') })),
+      )
+    } catch (error) {
+      // A file went away between the listing and the reading. Where the folder itself is gone, so is this.
+      const gone = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      if (!gone || reads === MOST_READS) throw error
+      await stat(path)
+    }
+  }
 }
 
-/** Calls `changed` when manifests in `path` may have changed. Closing the result ends that. */
-export function watchManifestFolder(path: string, changed: () => void): { close(): void } {
+export interface FolderWatch {
+  close(): void
+}
+
+/**
+ * Calls `changed` with the manifests in `path` when they are no longer `known`, and `unreadable` when they can't be read.
+ * One call ends before the next begins.
+ */
+export function watchManifestFolder(
+  path: string,
+  known: readonly ManifestFile[],
+  on: { changed(files: ManifestFile[]): void; unreadable(error: NodeJS.ErrnoException): void },
+): FolderWatch {
+  const watchers = new Map<string, { close(): void }>()
+  /** What was last reported: the files, or the message of an error. */
+  let last: readonly Print[] | string = prints(known)
   let timer: NodeJS.Timeout | undefined
-  const touch = () => {
+  let since: number | null = null
+  let reading = false
+  let closed = false
+
+  function touch(): void {
+    if (closed) return
+    const now = performance.now()
+    since ??= now
     clearTimeout(timer)
-    timer = setTimeout(changed, QUIET_MS)
+    timer = setTimeout(look, Math.max(0, Math.min(QUIET_MS, since + LATEST_MS - now)))
   }
-  const watcher = startWatching(path, touch)
+
+  async function look(): Promise<void> {
+    if (reading) return touch()
+    reading = true
+    since = null
+    try {
+      await watchFolders()
+      let files = await readManifestFolder(path)
+      let found = prints(files)
+      if (typeof last !== 'string' && hasShrunk(last, found)) {
+        await new Promise((resolve) => setTimeout(resolve, HALF_WRITTEN_MS))
+        files = await readManifestFolder(path)
+        found = prints(files)
+      }
+      if (closed || (typeof last !== 'string' && same(last, found))) return
+      last = found
+      on.changed(files)
+    } catch (error) {
+      const problem = error as NodeJS.ErrnoException
+      if (closed || last === problem.message) return
+      last = problem.message
+      on.unreadable(problem)
+    } finally {
+      reading = false
+    }
+  }
+
+  /** Watches exactly the folders from which manifests come now. */
+  async function watchFolders(): Promise<void> {
+    // The parent sees the folder itself come and go.
+    const wanted = new Set([dirname(await resolved(path))])
+    const listed = await listManifests(path).catch(() => ({ folders: [], files: [] }))
+    for (const folder of listed.folders) wanted.add(folder)
+    for (const file of listed.files) wanted.add(dirname(await resolved(file)))
+    if (closed) return
+    for (const [folder, watcher] of watchers) {
+      if (wanted.has(folder)) continue
+      watcher.close()
+      watchers.delete(folder)
+    }
+    for (const folder of wanted) if (!watchers.has(folder)) watchFolder(folder)
+  }
+
+  function watchFolder(folder: string): void {
+    const forget = () => {
+      watchers.get(folder)?.close()
+      watchers.delete(folder)
+    }
+    try {
+      const watcher = watch(folder, (event, name) => {
+        // A watch stays with a folder that was removed or moved away, so it begins anew.
+        if (event === 'rename' && name === basename(folder)) forget()
+        touch()
+      })
+      watcher.on('error', () => {
+        forget()
+        touch()
+      })
+      watchers.set(folder, watcher)
+      touch()
+    } catch {
+      // It went away just now; its parent's watch sees when it comes back.
+    }
+  }
+
+  void watchFolders()
   return {
     close() {
+      closed = true
       clearTimeout(timer)
-      watcher.close()
+      for (const watcher of watchers.values()) watcher.close()
     },
   }
 }
 
-function startWatching(path: string, touch: () => void): FSWatcher {
-  if (isManifest(path)) {
-    // Editors replace a file by a new one, which ends a watch on the file itself.
-    return watch(dirname(path), (_, name) => {
-      if (name === null || name === basename(path)) touch()
-    })
+/** The manifests' paths, and the folders in which they may lie. */
+async function listManifests(path: string): Promise<{ files: string[]; folders: string[] }> {
+  if (!(await stat(path)).isDirectory()) return { files: [path], folders: [dirname(path)] }
+  const files: string[] = []
+  const folders = [path]
+  for (let i = 0; i < folders.length; i++) {
+    for (const entry of await readdir(folders[i]!, { withFileTypes: true })) {
+      // Hidden ones are an editor's, or a Kubernetes volume's own; installed packages hold no manifests of the user's.
+      if (entry.name.startsWith('.') || entry.name === 'node_modules') continue
+      const child = join(folders[i]!, entry.name)
+      if (entry.isDirectory()) folders.push(child)
+      else if (/\.ya?ml$/.test(entry.name)) files.push(child)
+    }
   }
-  return watch(path, { recursive: true }, (_, name) => {
-    // A folder that is moved in or out is named by itself alone.
-    if (name === null || isManifest(name) || !name.includes('.')) touch()
-  })
+  return { files: files.sort(), folders }
 }
 
-function isManifest(name: string): boolean {
-  return /\.ya?ml$/.test(name)
+async function resolved(path: string): Promise<string> {
+  return realpath(path).catch(() => path)
 }
 
-/** Hidden folders and installed packages hold no manifests of the user's. */
-const IGNORED = /(^|\/)(\.[^/]+|node_modules)\//
+/** What is remembered of a file that was read, instead of its text. */
+interface Print {
+  path: string
+  length: number
+  hash: string
+}
+
+function prints(files: readonly ManifestFile[]): Print[] {
+  return files.map(({ path, text }) => ({ path, length: text.length, hash: hash('sha1', text) }))
+}
+
+function same(a: readonly Print[], b: readonly Print[]): boolean {
+  return a.length === b.length && a.every(({ path, hash }, i) => path === b[i]!.path && hash === b[i]!.hash)
+}
+
+/** Whether a file is missing or shorter than it was: it may be written just now. */
+function hasShrunk(before: readonly Print[], after: readonly Print[]): boolean {
+  const lengths = new Map(after.map(({ path, length }) => [path, length]))
+  return before.some(({ path, length }) => (lengths.get(path) ?? -1) < length)
+}
