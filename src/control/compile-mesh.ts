@@ -54,11 +54,13 @@ export function compileMesh(
   if (!gateway.ok) note(gateway.errors)
   for (const spec of specs) {
     const policy = compilePolicy(view, spec)
-    if (policy.ok) functions.set(spec.key, { spec, policy: policy.policy })
+    if (policy.ok) functions.set(spec.key, detached({ spec, policy: policy.policy }))
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
-  const policies = [...view.authorizationPolicies, ...view.sidecars, ...view.telemetries].map(policyName)
+  const policies = structuredClone(
+    [...view.authorizationPolicies, ...view.sidecars, ...view.telemetries].map(policyName),
+  )
   const compiled: CompiledMesh = {
     config,
     configSource: configSource ?? null,
@@ -68,6 +70,12 @@ export function compileMesh(
     limits: engineLimits(config),
   }
   return { ok: true, mesh: compiled }
+}
+
+/** A copy of all texts: as read, each would be a part of the manifests' whole text and keep that in memory. */
+function detached({ spec, policy }: CompiledFunction): CompiledFunction {
+  const { bytes, ...names } = policy
+  return { spec: structuredClone(spec), policy: { bytes: Buffer.from(bytes), ...structuredClone(names) } }
 }
 
 function policyName({ kind, metadata, source }: Resource): PolicyName {
