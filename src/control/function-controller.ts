@@ -40,6 +40,8 @@ export class FunctionController {
   #autoscaler: Autoscaler
   #desired = 0
   #startTimer: NodeJS.Timeout | null = null
+  /** The function is deleted: engines do not know it any more, or by that name know another one. */
+  #removed = false
   #requests = 0
 
   constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks) {
@@ -88,8 +90,9 @@ export class FunctionController {
     this.#setDesired(Math.max(up, minScale, initialScale, isExternal(spec) ? 1 : 0))
   }
 
-  /** Stops everything; resolves when no instance is left. */
+  /** Stops everything; resolves when no instance is left. Engines have been told that the function is gone. */
   async remove(): Promise<void> {
+    this.#removed = true
     if (this.#startTimer) clearTimeout(this.#startTimer)
     await Promise.all([...this.#earlier, this.#current].map(({ set }) => set.drain()))
   }
@@ -180,6 +183,7 @@ export class FunctionController {
   }
 
   #failed(reason: string, retryAt: number): void {
+    if (this.#removed) return
     this.#hooks.notice(`${this.key} does not start: ${reason}`)
     this.#hooks.broadcast({ type: 'failing', key: this.key, reason, retryAt })
   }
@@ -221,7 +225,7 @@ export class FunctionController {
   #share(except?: string): void {
     this.#ledger.share(this.#needs)
     for (const engine of this.#ledger.takeChanged().keys()) {
-      if (engine !== except) this.#hooks.send(engine, this.#endpoints(engine))
+      if (!this.#removed && engine !== except) this.#hooks.send(engine, this.#endpoints(engine))
     }
   }
 

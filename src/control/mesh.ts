@@ -34,6 +34,8 @@ export class Mesh {
   /** Controllers that the autoscaler looks at; the others are at rest. */
   readonly #busy = new Set<FunctionController>()
   readonly #contended = new Set<FunctionController>()
+  /** Controllers of deleted functions whose instances still work on their last requests. */
+  readonly #leaving = new Set<FunctionController>()
   #compiled: CompiledMesh
   #gatewayPort = 0
   #instancesStarted = 0
@@ -132,8 +134,7 @@ export class Mesh {
     const engines = this.#fleet.engines()
     await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.
-    for (const controller of this.#controllers.values())
-      for (const engine of engines) controller.engineDied(engine)
+    for (const engine of engines) this.#forgetEngine(engine)
     await this.#options.runtime.close()
   }
 
@@ -184,7 +185,8 @@ export class Mesh {
     this.#controllers.delete(key)
     this.#busy.delete(controller)
     this.#contended.delete(controller)
-    void controller.remove()
+    this.#leaving.add(controller)
+    void controller.remove().then(() => this.#leaving.delete(controller))
   }
 
   #engineStarted(engine: string): ToEngine[] {
@@ -205,7 +207,12 @@ export class Mesh {
   #engineDied(engine: string, how: string): void {
     this.#options.notice(`${engine} ended (${how}); another one is started`)
     this.#plan.engineDied(engine)
+    this.#forgetEngine(engine)
+  }
+
+  #forgetEngine(engine: string): void {
     for (const controller of this.#controllers.values()) controller.engineDied(engine)
+    for (const controller of this.#leaving) controller.engineDied(engine)
   }
 
   #engineMessage(engine: string, message: FromEngine): void {
@@ -214,7 +221,7 @@ export class Mesh {
       case 'listen-failed':
         return this.#plan.receive(engine, message)
       case 'returned':
-        return this.#controllers.get(message.key)?.returned(engine, message.endpoint, message.slots)
+        return this.#returned(engine, message)
       case 'demand': {
         const now = Date.now()
         for (const report of message.reports) {
@@ -225,6 +232,14 @@ export class Mesh {
           this.#contended.add(controller)
         }
       }
+    }
+  }
+
+  /** A deleted function may have been written anew under its name; an instance's id is one controller's alone. */
+  #returned(engine: string, { key, endpoint, slots }: Extract<FromEngine, { type: 'returned' }>): void {
+    this.#controllers.get(key)?.returned(engine, endpoint, slots)
+    for (const controller of this.#leaving) {
+      if (controller.key === key) controller.returned(engine, endpoint, slots)
     }
   }
 

@@ -83,7 +83,7 @@ export class EndpointSet {
   release(endpoint: Endpoint): void {
     endpoint.inFlight--
     this.#inFlight--
-    if (endpoint.inFlight === endpoint.slots && !endpoint.gone) {
+    if (endpoint.inFlight === endpoint.slots) {
       this.#events.returned(this.#key, endpoint.id, endpoint.slots)
     }
     this.#serve()
@@ -123,10 +123,22 @@ export class EndpointSet {
     for (const waiter of this.#takeAll()) waiter.refused({ kind: 'failing', reason, retryAt })
   }
 
-  /** The function is gone. */
+  /** Those who wait may try again instances that refused connections a while ago. Call it now and then. */
+  retry(): void {
+    if (this.#waiting.size === 0) return
+    if (this.#unreachable()) {
+      for (const waiter of this.#takeAll()) waiter.refused(this.#unreachableRefusal())
+    } else this.#serve()
+  }
+
+  /** The function is gone: nobody new is served, and control hears when the last request has ended at each instance. */
   close(reason: string): void {
     this.#closed = reason
-    for (const endpoint of this.#endpoints) retire(endpoint)
+    for (const endpoint of this.#endpoints) {
+      retire(endpoint)
+      endpoint.slots = 0
+      if (endpoint.inFlight === 0) this.#events.returned(this.#key, endpoint.id, 0)
+    }
     this.#endpoints = []
     for (const waiter of this.#takeAll()) waiter.refused({ kind: 'deleted', reason })
   }
@@ -163,6 +175,8 @@ export class EndpointSet {
     if (refusal) return waiter.refused(refusal)
     const endpoint = this.#waiting.size === 0 ? this.#choose() : null
     if (endpoint) return this.#grant(endpoint, waiter)
+    const limit = this.#maxQueued()
+    if (this.#waiting.size >= limit) return waiter.refused({ kind: 'queue-full', limit })
     this.#waiting.add(waiter)
     this.#events.urgent(this.#key)
   }
@@ -172,16 +186,22 @@ export class EndpointSet {
     if (this.#failing && this.#endpoints.length === 0 && Date.now() < this.#failing.retryAt) {
       return { kind: 'failing', ...this.#failing }
     }
+    return this.#unreachable() ? this.#unreachableRefusal() : null
+  }
+
+  /** Nobody here starts external instances, so waiting would not help; each is tried again after DOWN_MS. */
+  #unreachable(): boolean {
+    // With none at all, it is another engine that may use them: waiting asks for a part.
+    if (!this.#external || this.#endpoints.length === 0) return false
     const now = performance.now()
-    if (this.#external && this.#endpoints.every((endpoint) => endpoint.downUntil > now)) {
-      // Nobody here starts them, so waiting would not help; each is tried again after DOWN_MS.
-      return {
-        kind: 'unreachable',
-        addresses: this.#endpoints.map((endpoint) => endpoint.address).join(', '),
-      }
+    return this.#endpoints.every((endpoint) => endpoint.downUntil > now)
+  }
+
+  #unreachableRefusal(): WaitRefusal {
+    return {
+      kind: 'unreachable',
+      addresses: this.#endpoints.map((endpoint) => endpoint.address).join(', '),
     }
-    if (this.#waiting.size >= this.#maxQueued()) return { kind: 'queue-full', limit: this.#maxQueued() }
-    return null
   }
 
   /** The instance with the fewest requests that has a free slot; in turn among equals. */

@@ -125,6 +125,7 @@ export class Engine {
     const deadline = performance.now() - this.#context.mesh.limits.upstreamIdleMs
     for (const set of this.#active) {
       for (const endpoint of set.endpoints) closeIdle(endpoint, deadline)
+      set.retry()
       if (set.settled()) this.#active.delete(set)
     }
   }
