@@ -16,6 +16,8 @@ export interface TestMesh {
   dir: string
   /** Where its own commands ask it. */
   adminSocket: string
+  /** Value of XDG_RUNTIME_DIR with which commands find this mesh and no other. */
+  runtimeDir: string
   gateway: string
   port: number
   functions: Record<string, { host: string; egress: string }>
@@ -52,6 +54,7 @@ export async function startTestMesh(files: Record<string, string>, args: string[
   return {
     process: child,
     dir,
+    runtimeDir: state,
     adminSocket: join(state, `mayfly-${userInfo().uid}`, `${child.pid}.sock`),
     gateway: ready.gateway,
     port: Number(new URL(ready.gateway).port),

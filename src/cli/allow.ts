@@ -1,11 +1,17 @@
+import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { FunctionSpec } from '../api/function-spec.ts'
+import type { CompiledMesh } from '../control/compile-mesh.ts'
+import { type ExplainedRequest, type Explanation, explainRequest } from '../control/explain.ts'
+import { ipBytes } from '../dataplane/ip-bytes.ts'
+import { loadSidecars } from '../dataplane/sidecar.ts'
 import { allowPolicyYaml } from '../policy/allow-policy.ts'
 import { askMesh } from './admin-client.ts'
 import { chooseKey } from './function-name.ts'
 import { loadFolder } from './load-folder.ts'
 import { fail } from './output.ts'
 import { MESH_OPTION } from './program.ts'
+import { sidecarWasm } from './sidecar-wasm.ts'
 
 interface AllowOptions {
   file?: string
@@ -21,22 +27,48 @@ export function addAllow(program: Command): void {
     .option('-f, --file <dir>', 'read the functions from a folder of manifests instead of the running mesh')
     .option(...MESH_OPTION)
     .addHelpText('after', '\nExample:\n  mayfly allow shop/cart shop/payment >> examples/shop/policies.yaml')
-    .action(async (caller: string, callee: string, options: AllowOptions) => {
-      const specs = options.file ? await specsOf(options.file) : null
-      const [from, to] = [await find(caller, specs, options.mesh), await find(callee, specs, options.mesh)]
-      process.stdout.write(`---\n${allowPolicyYaml(from, to)}`)
-    })
+    .action(allow)
 }
 
-async function specsOf(dir: string): Promise<FunctionSpec[]> {
+async function allow(caller: string, callee: string, options: AllowOptions): Promise<void> {
+  const mesh = options.file ? await loadedMesh(options.file) : null
+  const specs = mesh && [...mesh.functions.values()].map(({ spec }) => spec)
+  const [from, to] = [await find(caller, specs, options.mesh), await find(callee, specs, options.mesh)]
+  process.stdout.write(`---\n${allowPolicyYaml(from, to)}`)
+  const call = { to: to.key, from: from.key, method: 'GET', path: '/', headers: [] }
+  const explanation = mesh ? explainByFolder(mesh, call) : await explainByMesh(options.mesh, call)
+  // An AuthorizationPolicy of the callee's does not widen what the caller's Sidecar lets it know.
+  const hidden = explanation.verdicts.some(
+    ({ policy, verdict }) => policy === 'sidecar' && verdict === 'deny',
+  )
+  if (hidden) {
+    process.stderr.write(
+      `mayfly: this alone does not permit the call: ${explanation.text.trim()}; ` +
+        `add ${to.namespace}/${to.name}.${to.namespace}.svc.cluster.local to those hosts\n`,
+    )
+  }
+}
+
+async function loadedMesh(dir: string): Promise<CompiledMesh> {
   const loaded = await loadFolder([dir])
-  if (!loaded.ok) fail(loaded.errors.join('\n'))
-  return [...loaded.mesh.functions.values()].map(({ spec }) => spec)
+  return loaded.ok ? loaded.mesh : fail(loaded.errors.join('\n'))
+}
+
+type Call = Omit<ExplainedRequest, 'sourceIp'>
+
+function explainByFolder(mesh: CompiledMesh, call: Call): Explanation {
+  const sidecars = loadSidecars(readFileSync(sidecarWasm()))
+  return explainRequest(mesh, sidecars, { ...call, sourceIp: ipBytes('127.0.0.1') })
+}
+
+async function explainByMesh(mesh: string | undefined, call: Call): Promise<Explanation> {
+  const answer = await askMesh<Explanation>(mesh, 'explain', { ...call, sourceIp: '127.0.0.1' })
+  return answer.ok ? answer.value : fail(answer.message)
 }
 
 async function find(
   name: string,
-  specs: FunctionSpec[] | null,
+  specs: readonly FunctionSpec[] | null,
   mesh: string | undefined,
 ): Promise<FunctionSpec> {
   if (specs) {

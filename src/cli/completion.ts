@@ -37,12 +37,18 @@ function bash(commands: Completed[]): string {
     case "\${COMP_WORDS[1]}" in
 ${cases.join('\n')}
     esac
-    [[ "\${COMP_WORDS[1]}" == get && COMP_CWORD -eq 2 ]] && words="functions instances policies engines"
+    if (( COMP_CWORD == 2 )); then
+      case "\${COMP_WORDS[1]}" in
+        get) words="functions instances policies engines $words" ;;
+        completion) words="${SHELLS.join(' ')} $words" ;;
+        help) words="${commands.map(({ name }) => name).join(' ')}" ;;
+      esac
+    fi
   fi
   COMPREPLY=( $(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}") )
   [[ \${#COMPREPLY[@]} -eq 0 ]] && COMPREPLY=( $(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}") )
 }
-complete -F _mayfly mayfly`
+complete -o filenames -F _mayfly mayfly`
 }
 
 function zsh(commands: Completed[]): string {
