@@ -2,7 +2,7 @@
 // sidecar guest first where they are missing. It must itself run on any Node from 20 on, so it uses nothing newer.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import module, * as nodeModule from 'node:module'
+import module from 'node:module'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -28,7 +28,6 @@ export async function launch(script, args) {
   // The channel tells the child that this process is gone, however it went, so that nothing outlives it.
   const child = spawn(node, [join(root, script), ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, NODE_COMPILE_CACHE: cache },
     env: { ...process.env, ...allocator },
   })
   // The child decides what a signal means (drain, for instance), so the launcher only passes it on and waits.
