@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** Loads come in bursts; memory is released once none has come for this long, in milliseconds. */
-const QUIET_MS = 3_000
+const QUIET_MS = 1_000
 
 let timer: NodeJS.Timeout | null = null
 let collect: ((options: object) => void) | null = null

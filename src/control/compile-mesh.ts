@@ -58,7 +58,7 @@ export function compileMesh(
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
-  const policies = structuredClone(
+  const policies = copyOf(
     [...view.authorizationPolicies, ...view.sidecars, ...view.telemetries].map(policyName),
   )
   const compiled: CompiledMesh = {
@@ -72,10 +72,10 @@ export function compileMesh(
   return { ok: true, mesh: compiled }
 }
 
-/** A copy of all texts: as read, each would be a part of the manifests' whole text and keep that in memory. */
+/** With texts of its own: as read, each is a part of the manifests' whole text and would keep that in memory. */
 function detached({ spec, policy }: CompiledFunction): CompiledFunction {
   const { bytes, ...names } = policy
-  return { spec: structuredClone(spec), policy: { bytes: Buffer.from(bytes), ...structuredClone(names) } }
+  return { spec: copyOf(spec), policy: { bytes, ...copyOf(names) } }
 }
 
 function policyName({ kind, metadata, source }: Resource): PolicyName {
@@ -101,4 +101,8 @@ function engineLimits({ limits }: MeshView['config']): EngineLimits {
     connectTimeoutMs: limits.connectTimeoutMs,
     drainTimeoutMs: limits.drainTimeoutMs,
   }
+}
+
+function copyOf<T>(plain: T): T {
+  return JSON.parse(JSON.stringify(plain))
 }
