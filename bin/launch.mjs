@@ -19,6 +19,7 @@ export async function launch(script, args) {
   if (!ready.ok) fail(ready.message)
   const { node } = ready
   process.env.NODE_COMPILE_CACHE ??= compiled
+  if (process.env.npm_command === 'exec') watchNpx()
   if (node === process.execPath) {
     module.enableCompileCache(process.env.NODE_COMPILE_CACHE)
     process.argv = [node, join(root, script), ...args]
@@ -36,13 +37,29 @@ export async function launch(script, args) {
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
   child.on('error', (error) => fail(`cannot run ${node}: ${error.message}`))
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)))
-  if (process.env.npm_command === 'exec') watchParent()
 }
 
-/** npx stays between the user and this process; where it is killed outright, this process has no one to work for. */
-function watchParent() {
-  const parent = process.ppid
-  setInterval(() => process.ppid === parent || process.exit(1), 500).unref()
+/**
+ * npx stays, with a shell, between the user and this process; where either is killed outright, this process has no one to
+ * work for. A process whose parent ends gets another one.
+ */
+function watchNpx() {
+  const shell = process.ppid
+  const npx = parentOf(shell)
+  setInterval(() => {
+    if (process.ppid !== shell || parentOf(shell) !== npx) process.exit(1)
+  }, 500).unref()
+}
+
+/** Its parent's process id; null where there is no /proc to tell. */
+function parentOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The command's name, in parentheses, may hold spaces.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+  } catch {
+    return null
+  }
 }
 
 function fail(message) {

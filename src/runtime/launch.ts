@@ -88,8 +88,13 @@ function findProgram(name: string, cwd: string, path: string): string | null {
 }
 
 function isExecutable(file: string): boolean {
-  const found = statSync(file, { throwIfNoEntry: false })
-  return found?.isFile() === true && (found.mode & 0o111) !== 0
+  try {
+    const found = statSync(file, { throwIfNoEntry: false })
+    return found?.isFile() === true && (found.mode & 0o111) !== 0
+  } catch {
+    // A folder of PATH that this user may not enter holds nothing for it.
+    return false
+  }
 }
 
 const HOST = fileURLToPath(new URL('./function-host.ts', import.meta.url))

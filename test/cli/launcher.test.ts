@@ -72,6 +72,19 @@ for (const [name, node] of [
   })
 }
 
+test('SIGKILL of npx, which runs the command in a shell, leaves nothing', async () => {
+  // npx itself would look for its own cache; what it starts is this.
+  const { child, family } = await up(process.execPath, [
+    '-e',
+    `require('child_process').spawn('sh', ['-c', '"$0" "$@"; exit $?', ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, npm_command: 'exec' } })`,
+    '--',
+    process.execPath,
+  ])
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await gone(family)
+})
+
 test('of several processes one installs while the others wait; a dead one’s lock is taken over', async () => {
   const lock = join(state, 'lock')
   const log = join(state, 'log')
@@ -96,13 +109,17 @@ test('of several processes one installs while the others wait; a dead one’s lo
 })
 
 /** Starts a mesh by the launcher, as npx would, and gives the processes that are under it once it is ready. */
-async function up(node: string): Promise<{ child: ChildProcess; family: number[] }> {
+async function up(node: string, first: string[] = []): Promise<{ child: ChildProcess; family: number[] }> {
   const ready = join(state, 'ready.json')
   rmSync(ready, { force: true })
-  const child = spawn(node, [LAUNCHER, 'up', folder, '--gateway', '127.0.0.1:0', '--ready-file', ready], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, XDG_RUNTIME_DIR: state },
-  })
+  const child = spawn(
+    node,
+    [...first, LAUNCHER, 'up', folder, '--gateway', '127.0.0.1:0', '--ready-file', ready],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, XDG_RUNTIME_DIR: state },
+    },
+  )
   let errors = ''
   child.stderr!.setEncoding('utf8').on('data', (text) => {
     errors += text
