@@ -6,7 +6,7 @@ import { checkDnsSubdomain, quote } from './kubernetes-name.ts'
 /** Somewhere that logs or spans go, as MeshConfig names it. */
 export type ExtensionProvider = z.output<typeof extensionProvider>
 
-const LATER = 'this kind of provider is not available yet; envoyFileAccessLog, opentelemetry and zipkin are'
+const LATER = 'this kind of provider is not available yet; envoyFileAccessLog and opentelemetry are'
 const AUTHORIZATION = 'external authorization is not available yet: remove the provider'
 
 /** JSON-like labels of a log format: texts with command operators, nested as deep as is written. */
@@ -30,14 +30,14 @@ const collector = mapping({
   maxTagLength: integer(1, 4_096).optional(),
 })
 
-const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'zipkin']
+const TYPES = ['envoyFileAccessLog', 'opentelemetry']
 
 export const extensionProvider = across(
   mapping({
     name: text((value) => (value.trim() === '' ? 'a provider needs a name' : null)),
     envoyFileAccessLog: mapping({ path: text(checkLogPath), logFormat: logFormat.optional() }).optional(),
     opentelemetry: collector.optional(),
-    zipkin: collector.optional(),
+    zipkin: unsupported(LATER),
     envoyExtAuthzHttp: unsupported(AUTHORIZATION),
     envoyExtAuthzGrpc: unsupported(AUTHORIZATION),
     envoyHttpAls: unsupported(LATER),

@@ -6,6 +6,7 @@ import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
 import { BareSidecars } from '../study/bare-sidecars.ts'
 import { openAccessLog } from '../telemetry/access-log-writer.ts'
+import { SpanExporter } from '../telemetry/span-exporter.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
 
@@ -16,6 +17,7 @@ function run(): void {
   const send = (message: FromEngine) => process.send!(message)
   // The study's baseline runs without sidecars.
   const sidecars = process.argv[3] === 'bare' ? new BareSidecars() : loadSidecars(readFileSync(sidecarWasm()))
+  const spans = new SpanExporter()
   let accessLog = openAccessLog('')
   let accessLogFile = ''
   let engine: Engine | null = null
@@ -27,6 +29,12 @@ function run(): void {
     accessLog = openAccessLog(file)
   }
 
+  /** What waits to be written or sent goes out before control hears that nothing is left. */
+  const end = async (drained: FromEngine) => {
+    await Promise.all([accessLog.close(), spans.close()])
+    send(drained)
+  }
+
   process.on('message', (message: ToEngine) => {
     if (message.type === 'functions' && message.upsert.length >= MANY) releaseMemorySoon()
     if (engine) return engine.receive(message)
@@ -34,10 +42,11 @@ function run(): void {
     reopen(message.mesh.accessLogFile)
     engine = new Engine(sidecars, message.mesh, {
       send: (out) => {
-        if (out.type === 'drained') accessLog.close()
+        if (out.type === 'drained') return void end(out)
         send(out)
       },
       writeLog: (line) => accessLog.write(line),
+      recordSpan: (facts) => spans.record(facts),
       meshChanged: (mesh) => reopen(mesh.accessLogFile),
     })
   })

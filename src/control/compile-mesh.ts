@@ -3,9 +3,12 @@ import { formatManifestError, type ManifestError, type Source } from '../api/man
 import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
+import { spanCollector } from '../policy/tracing.ts'
 
 export interface CompiledFunction {
   spec: FunctionSpec
+  /** Where its spans go; null: nowhere. */
+  collector: string | null
   policy: CompiledPolicy
 }
 
@@ -54,7 +57,8 @@ export function compileMesh(
   if (!gateway.ok) note(gateway.errors)
   for (const spec of specs) {
     const policy = compilePolicy(view, spec)
-    if (policy.ok) functions.set(spec.key, detached({ spec, policy: policy.policy }))
+    if (policy.ok)
+      functions.set(spec.key, detached({ spec, collector: spanCollector(view, spec), policy: policy.policy }))
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
@@ -73,9 +77,9 @@ export function compileMesh(
 }
 
 /** With texts of its own: as read, each is a part of the manifests' whole text and would keep that in memory. */
-function detached({ spec, policy }: CompiledFunction): CompiledFunction {
+function detached({ spec, collector, policy }: CompiledFunction): CompiledFunction {
   const { bytes, ...names } = policy
-  return { spec: copyOf(spec), policy: { bytes, ...copyOf(names) } }
+  return { spec: copyOf(spec), collector, policy: { bytes, ...copyOf(names) } }
 }
 
 function policyName({ kind, metadata, source }: Resource): PolicyName {

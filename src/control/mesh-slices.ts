@@ -15,7 +15,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 }
 
 /** What an engine is told of one function. */
-export function functionSlice({ spec, policy }: CompiledFunction, domain: string): FunctionSlice {
+export function functionSlice({ spec, collector, policy }: CompiledFunction, domain: string): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs } = spec
   const gatewayHosts = spec.clusterLocal ? [] : [`${name}.${namespace}.${domain}`]
   return {
@@ -26,6 +26,7 @@ export function functionSlice({ spec, policy }: CompiledFunction, domain: string
     port,
     gatewayHosts,
     timeoutMs,
+    collector,
     policy: policy.bytes,
     policyHash: policy.hash,
   }

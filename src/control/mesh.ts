@@ -262,7 +262,8 @@ function batches<T>(items: readonly T[]): T[][] {
 const BATCH = 128
 
 function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
-  return !before || before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)
+  if (!before || before.collector !== after.collector) return true
+  return before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)
 }
 
 /** Where it stands in its file does not matter. */

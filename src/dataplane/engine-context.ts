@@ -4,6 +4,7 @@ import type { MeshSlice } from './engine-messages.ts'
 import type { FunctionTable } from './function-table.ts'
 import type { RandomBytes } from './random-bytes.ts'
 import type { Sidecars } from './sidecar.ts'
+import type { SpanFacts } from './span-facts.ts'
 
 /** What judges heads: sidecars, or a stand-in for them in a study. */
 export type Judge = Pick<
@@ -20,6 +21,8 @@ export interface EngineContext {
   readonly random: RandomBytes
   /** Writes one access-log line (without its newline). */
   readonly writeLog: (line: Buffer) => void
+  /** Takes a span that has ended. */
+  readonly recordSpan: (facts: SpanFacts) => void
   mesh: MeshSlice
   draining: boolean
 }

@@ -13,6 +13,8 @@ export interface FunctionSlice {
   gatewayHosts: string[]
   /** Milliseconds from the request's head to the response's head. */
   timeoutMs: number
+  /** Where its spans go: the URL of an OTLP/HTTP collector; null: nowhere. */
+  collector: string | null
   /** The compiled policy (layout/policy.ts) and its content hash. */
   policy: Uint8Array
   policyHash: string

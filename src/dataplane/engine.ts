@@ -6,6 +6,7 @@ import type { DemandReport, EngineQuery, FromEngine, MeshSlice, ToEngine } from 
 import { FunctionTable } from './function-table.ts'
 import { Listeners } from './listeners.ts'
 import { RandomBytes } from './random-bytes.ts'
+import type { SpanFacts } from './span-facts.ts'
 import { closeIdle } from './upstream-connection.ts'
 
 /** How often demand is told and idle upstream connections are looked through, in milliseconds. */
@@ -17,6 +18,8 @@ export interface EngineHooks {
   send(message: FromEngine): void
   /** Writes an access-log line. */
   writeLog(line: Buffer): void
+  /** Takes a span that has ended. */
+  recordSpan(facts: SpanFacts): void
   /** The mesh's settings are new, the access log's file among them. */
   meshChanged(mesh: MeshSlice): void
 }
@@ -40,6 +43,7 @@ export class Engine {
       decisions: new DecisionRing(DECISIONS_KEPT),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,
+      recordSpan: hooks.recordSpan,
       mesh: withBuffers(mesh),
       draining: false,
     }

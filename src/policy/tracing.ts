@@ -42,6 +42,21 @@ export function compileTracing(
   return { ok: true, bytes: out.finish(), rules: [] }
 }
 
+/**
+ * The collector for a function's spans, as the URL of OTLP over HTTP: that of the provider which the nearest Telemetry
+ * names, else of MeshConfig's default one; null where there is none.
+ */
+export function spanCollector({ config, telemetries }: TracingInput, fn: FunctionSpec): string | null {
+  if (!config.enableTracing) return null
+  const entries = applicableTelemetries(telemetries, fn, config.rootNamespace).flatMap(
+    ({ spec }) => spec.tracing,
+  )
+  const named = entries.findLast((entry) => (entry.providers ?? []).length > 0)?.providers?.[0]?.name
+  const name = named ?? config.defaultProviders.tracing[0]
+  const collector = config.extensionProviders.find((provider) => provider.name === name)?.opentelemetry
+  return collector ? `http://${collector.service}:${collector.port}/v1/traces` : null
+}
+
 const PROPAGATIONS: Readonly<Record<MeshConfigSpec['tracePropagation'][number], number>> = {
   w3c: PROPAGATE_W3C,
   b3: PROPAGATE_B3,
@@ -61,9 +76,7 @@ function isReported(entries: readonly Tracing[], mode: WorkloadMode): boolean {
 }
 
 function unknownProviders(telemetry: Telemetry, config: MeshConfigSpec): SectionProblem[] {
-  const known = config.extensionProviders.filter(
-    (one) => one.opentelemetry !== undefined || one.zipkin !== undefined,
-  )
+  const known = config.extensionProviders.filter((one) => one.opentelemetry !== undefined)
   const problems: SectionProblem[] = []
   for (const [i, entry] of telemetry.spec.tracing.entries()) {
     for (const [j, { name }] of (entry.providers ?? []).entries()) {
@@ -73,7 +86,7 @@ function unknownProviders(telemetry: Telemetry, config: MeshConfigSpec): Section
         resource: `Telemetry ${telemetry.metadata.namespace}/${telemetry.metadata.name}`,
         source: telemetry.source,
         field: `spec.tracing[${i}].providers[${j}].name`,
-        message: `${JSON.stringify(name)} is no tracing provider: list one of that name under MeshConfig spec.extensionProviders (opentelemetry or zipkin)`,
+        message: `${JSON.stringify(name)} is no tracing provider: list one of that name under MeshConfig spec.extensionProviders (opentelemetry)`,
       })
     }
   }

@@ -14,6 +14,14 @@ import type { FunctionEntry } from '../function-table.ts'
 import { type Refusal, sidecarFailed, tooManyRequests, unknownHost } from '../refusal.ts'
 import type { ConnectionFacts, Decision, Denial } from '../sidecar.ts'
 
+/** A sidecar's verdicts, and its span where one is to be recorded. */
+export interface JudgedStage extends StageRecord {
+  /** 64 hexadecimal digits (SpanFacts.trace); "" where no span is recorded. */
+  trace: string
+  /** Where the function's spans go. */
+  collector: string | null
+}
+
 /** One sidecar of a request's chain: the policy that it judges by and what it left for its response phase. */
 export interface Stage {
   policy: Buffer
@@ -26,7 +34,7 @@ export interface Refused {
   kind: 'refused'
   refusal: Refusal
   stages: Stage[]
-  records: StageRecord[]
+  records: JudgedStage[]
   requestId: string
   headLength: number
   /** The head was readable and no body follows it, so the connection may carry another request. */
@@ -38,7 +46,7 @@ export interface Admitted {
   callee: FunctionEntry
   /** In the order in which they judged the request; the response passes them the other way round. */
   stages: Stage[]
-  records: StageRecord[]
+  records: JudgedStage[]
   requestId: string
   headLength: number
   /** The bytes to send to the instance. */
@@ -150,7 +158,7 @@ function settle(
   decision: Decision,
   client: Framing | null,
   stages: Stage[],
-  records: StageRecord[],
+  records: JudgedStage[],
 ): Admission {
   if (decision.kind === 'failed') return failed(engine)
   const judged = decision.kind === 'denied' ? decision.denial : decision
@@ -179,7 +187,7 @@ function refused(
   denial: Denial,
   framing: Framing,
   stages: Stage[],
-  records: StageRecord[],
+  records: JudgedStage[],
   flags: number,
 ): Refused {
   return {
@@ -223,14 +231,12 @@ function gatewayStage(engine: EngineContext, context: Buffer): Stage {
   return { policy: gatewayPolicy as Buffer, context }
 }
 
-function record(entry: FunctionEntry, direction: number, decision: Decision): StageRecord {
-  const verdicts =
-    decision.kind === 'forward'
-      ? decision.verdicts
-      : decision.kind === 'denied'
-        ? decision.denial.verdicts
-        : EMPTY
-  return { function: entry.slice.key, policyHash: entry.slice.policyHash, direction, verdicts }
+function record(entry: FunctionEntry, direction: number, decision: Decision): JudgedStage {
+  const { key, policyHash, collector } = entry.slice
+  const judged =
+    decision.kind === 'denied' ? decision.denial : decision.kind === 'forward' ? decision : UNJUDGED
+  return { function: key, policyHash, direction, verdicts: judged.verdicts, trace: judged.trace, collector }
 }
 
 const EMPTY = Buffer.alloc(0)
+const UNJUDGED = { verdicts: EMPTY, trace: '' }

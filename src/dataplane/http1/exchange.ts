@@ -319,7 +319,7 @@ export class Exchange implements Waiter, UpstreamUser {
     const durationMs = performance.now() - startedAt
     const requestMs = this.#receivedAt === 0 ? null : this.#receivedAt - startedAt
     const common = { bytesReceived, durationMs, requestMs, responseFlags: this.#flags }
-    const exchange = { requestId, time: this.#now, stages: records }
+    const exchange = { requestId, time: this.#now, stages: records, head: this.#admitted.head }
     if (this.#reply) {
       const { status, logs, bodyBytes } = this.#reply
       const figures = { ...common, bytesSent: bodyBytes, responseMs: null }

@@ -58,6 +58,7 @@ export function answerRefused(
     time: now,
     status: reply.status,
     stages: records,
+    head: null,
     logs: reply.logs,
     figures: {
       bytesReceived: 0,

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
+import { SpanExporter } from './span-exporter.ts'
+
+const TRACE = '0af7651916cd43dd8448eb211c80319c'
+const facts = (collector: string, direction = DIRECTION_INBOUND) => ({
+  collector,
+  trace: `${TRACE}b7ad6b716920333100f067aa0ba902b7`,
+  direction,
+  function: 'shop/cart',
+  method: 'PUT',
+  path: '/carts/42',
+  requestId: '191a1b1c-1d1e-4f20-a122-232425262728',
+  startMs: 1_764_000_000_000.25,
+  durationMs: 1.5,
+  status: 503,
+})
+
+async function collectorOf(status: number): Promise<{ url: string; bodies: Buffer[]; server: Server }> {
+  const bodies: Buffer[] = []
+  const server = createServer(async (request, response) => {
+    const parts: Buffer[] = []
+    for await (const part of request) parts.push(part)
+    bodies.push(Buffer.concat(parts))
+    response.writeHead(status).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`, bodies, server }
+}
+
+test('spans reach a collector as OTLP, with their ids, names and times', async () => {
+  const { url, bodies, server } = await collectorOf(200)
+  const exporter = new SpanExporter()
+  exporter.record(facts(url))
+  exporter.record(facts(url, DIRECTION_OUTBOUND))
+  await exporter.close()
+  server.close()
+  assert.deepEqual(exporter.counters, { exported: 2, dropped: 0, failed: 0 })
+  const sent = Buffer.concat(bodies)
+  for (const text of ['shop/cart', 'PUT', '/carts/42', 'guid:x-request-id', 'http.response.status_code'])
+    assert.ok(sent.includes(text), `${text} is sent`)
+  assert.ok(sent.includes(Buffer.from(TRACE, 'hex')))
+  assert.ok(sent.includes(Buffer.from('00f067aa0ba902b7', 'hex')), "the parent's id is sent")
+  const start = Buffer.alloc(8)
+  start.writeBigUInt64LE(1_764_000_000_000_250_000n)
+  assert.ok(sent.includes(start), 'the start time is sent in nanoseconds')
+})
+
+test('what a collector refuses is counted', async () => {
+  const { url, server } = await collectorOf(400)
+  const exporter = new SpanExporter()
+  exporter.record(facts(url))
+  await exporter.close()
+  server.close()
+  assert.deepEqual(exporter.counters, { exported: 0, dropped: 0, failed: 1 })
+})
+
+test('what would make the record too long is dropped and counted', async () => {
+  const { url, server } = await collectorOf(200)
+  const exporter = new SpanExporter()
+  for (let i = 0; i < 5_000; i++) exporter.record(facts(url))
+  await exporter.close()
+  server.close()
+  const { exported, dropped, failed } = exporter.counters
+  assert.ok(dropped > 0)
+  assert.deepEqual([exported + dropped, failed], [5_000, 0])
+})
+
+test('a span without ids is no span', async () => {
+  const exporter = new SpanExporter()
+  exporter.record({ ...facts('http://127.0.0.1:9/v1/traces'), trace: '' })
+  await exporter.close()
+  assert.deepEqual(exporter.counters, { exported: 0, dropped: 0, failed: 0 })
+})
