@@ -1,4 +1,4 @@
-/** What an engine knows of one sidecar's span when its exchange has ended. */
+/** What an engine knows of one sidecar's span when its exchange has ended. Valid only during the call that hands it over. */
 export interface SpanFacts {
   /** Where it goes: the URL of a collector that takes OTLP over HTTP. */
   collector: string
@@ -7,9 +7,8 @@ export interface SpanFacts {
   direction: number
   /** The function on whose behalf the sidecar ran, "namespace/name". */
   function: string
-  /** As forwarded; "" where the request was refused. */
-  method: string
-  path: string
+  /** The head that was forwarded: it begins "METHOD SP target SP"; null where the request was refused. */
+  head: Buffer | null
   requestId: string
   /** Milliseconds since the epoch. */
   startMs: number

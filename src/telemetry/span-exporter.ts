@@ -2,8 +2,7 @@ import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto
 import type { Resource } from '@opentelemetry/resources'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import type { SpanFacts } from '../dataplane/span-facts.ts'
-import { DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
-import { type Span, SpanRecord, spanIds } from './span.ts'
+import { type Span, SpanRecord } from './span.ts'
 
 /** Spans are sent when so many wait, and otherwise this long after the first of them ended, in milliseconds. */
 const BATCH = 512
@@ -21,8 +20,6 @@ export class SpanExporter {
   readonly #collectors = new Map<string, Collector>()
 
   record(facts: SpanFacts): void {
-    const ids = spanIds(facts.trace)
-    if (!ids) return
     let collector = this.#collectors.get(facts.collector)
     if (!collector) {
       if (this.#collectors.size >= MAX_COLLECTORS) {
@@ -32,7 +29,7 @@ export class SpanExporter {
       collector = new Collector(facts.collector, this.counters)
       this.#collectors.set(facts.collector, collector)
     }
-    collector.add(spanOf(facts, ids))
+    collector.add(facts)
   }
 
   /** Sends what waits; resolves when that has been tried, or after CLOSE_MS. */
@@ -58,9 +55,9 @@ class Collector {
     this.#counters = counters
   }
 
-  add(span: Span): void {
+  add(facts: SpanFacts): void {
     const dropped = this.#waiting.counters.dropped
-    this.#waiting.add(span)
+    this.#waiting.add(facts)
     this.#counters.dropped += this.#waiting.counters.dropped - dropped
     if (this.#waiting.size >= BATCH) void this.#send()
     else this.#timer ??= setTimeout(() => void this.#send(), DELAY_MS).unref()
@@ -121,21 +118,12 @@ async function openExporter(url: string): Promise<Exporter> {
   }
 }
 
-function spanOf(facts: SpanFacts, ids: NonNullable<ReturnType<typeof spanIds>>): Span {
-  const attributes: Record<string, string | number> = { 'http.response.status_code': facts.status }
-  if (facts.method !== '') attributes['http.request.method'] = facts.method
-  if (facts.path !== '') attributes['url.path'] = facts.path
-  if (facts.requestId !== '') attributes['guid:x-request-id'] = facts.requestId
-  return {
-    ...ids,
-    kind: facts.direction === DIRECTION_OUTBOUND ? 'client' : 'server',
-    function: facts.function,
-    name: facts.method === '' ? 'request' : facts.method,
-    startMs: facts.startMs,
-    endMs: facts.startMs + facts.durationMs,
-    status: facts.status,
-    attributes,
-  }
+function attributesOf(span: Span): Record<string, string | number> {
+  const attributes: Record<string, string | number> = { 'http.response.status_code': span.status }
+  if (span.method !== '') attributes['http.request.method'] = span.method
+  if (span.path !== '') attributes['url.path'] = span.path
+  if (span.requestId !== '') attributes['guid:x-request-id'] = span.requestId
+  return attributes
 }
 
 /** OpenTelemetry's numbers: span kinds SERVER and CLIENT, status codes UNSET and ERROR, trace flag SAMPLED. */
@@ -148,7 +136,7 @@ const SAMPLED = 1
 function readableSpan(span: Span, resource: Resource): ReadableSpan {
   const { traceId, spanId, parentSpanId } = span
   return {
-    name: span.name,
+    name: span.method || 'request',
     kind: span.kind === 'client' ? CLIENT : SERVER,
     spanContext: () => ({ traceId, spanId, traceFlags: SAMPLED }),
     ...(parentSpanId !== null && {
@@ -159,7 +147,7 @@ function readableSpan(span: Span, resource: Resource): ReadableSpan {
     duration: clock(span.endMs - span.startMs),
     ended: true,
     status: { code: span.status >= 500 ? ERROR : UNSET },
-    attributes: span.attributes,
+    attributes: attributesOf(span),
     events: [],
     links: [],
     resource,

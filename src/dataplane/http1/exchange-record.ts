@@ -28,16 +28,12 @@ export function recordExchange(engine: EngineContext, record: ExchangeRecord): v
 
 function recordSpan(engine: EngineContext, record: ExchangeRecord, stage: JudgedStage): void {
   const { head, requestId, status } = record
-  // A head that a sidecar wrote begins "METHOD SP target SP", whatever the client sent.
-  const [method = '', target = ''] =
-    head === null ? [] : head.toString('latin1', 0, head.indexOf(' HTTP/')).split(' ')
   engine.recordSpan({
     collector: stage.collector!,
     trace: stage.trace,
     direction: stage.direction,
     function: stage.function,
-    method,
-    path: target.split('?', 1)[0]!,
+    head,
     requestId,
     startMs: record.time,
     durationMs: record.figures.durationMs,
