@@ -81,7 +81,7 @@ const applied = () => mesh.stderr.filter((line) => /^mayfly: applied /.test(line
 
 test('policy edits under load are in force within 100 ms and drop no request', async () => {
   const load = underLoad('/private/x')
-  const took: number[] = []
+  const edits: { at: number; wanted: number }[] = []
   for (const [path, wanted] of [
     ['/public/*', 403],
     ['/*', 200],
@@ -97,11 +97,15 @@ test('policy edits under load are in force within 100 ms and drop no request', a
       async () => load.answers.findLast(({ askedAt }) => askedAt > editedAt)?.status,
       (status) => status === wanted,
     )
-    const stale = load.answers.findLast(({ askedAt, status }) => askedAt > editedAt && status !== wanted)
-    took.push((stale?.askedAt ?? editedAt) - editedAt)
+    edits.push({ at: editedAt, wanted })
   }
   const answers = await load.stop()
   assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [200, 403])
+  const took = edits.map(({ at, wanted }, i) => {
+    const end = edits[i + 1]?.at ?? Number.POSITIVE_INFINITY
+    const stale = answers.filter((one) => one.askedAt > at && one.askedAt < end && one.status !== wanted)
+    return Math.max(0, ...stale.map(({ askedAt }) => askedAt - at))
+  })
   // The goal is for a machine of one's own: on a shared one, some edit may be late, but not each.
   assert.ok(Math.min(...took) < 100, `${took} ms`)
 })
