@@ -1,12 +1,12 @@
-import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
-import type { Resource } from '@opentelemetry/resources'
-import type { ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import { Agent, request } from 'node:http'
 import type { SpanFacts } from '../dataplane/span-facts.ts'
-import { type Span, SpanRecord } from './span.ts'
+import { SpanBatch } from './span-batch.ts'
 
 /** Spans are sent when so many wait, and otherwise this long after the first of them ended, in milliseconds. */
 const BATCH = 512
 const DELAY_MS = 1_000
+/** So many may wait while an export is under way; what comes beyond that is dropped. */
+const MOST_WAITING = 4 * BATCH
 /** An export that takes longer has failed. */
 const EXPORT_MS = 10_000
 /** How long a collector may keep an engine from ending. */
@@ -18,6 +18,7 @@ const MAX_COLLECTORS = 16
 export class SpanExporter {
   readonly counters = { exported: 0, dropped: 0, failed: 0 }
   readonly #collectors = new Map<string, Collector>()
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
   record(facts: SpanFacts): void {
     let collector = this.#collectors.get(facts.collector)
@@ -26,7 +27,7 @@ export class SpanExporter {
         this.counters.dropped++
         return
       }
-      collector = new Collector(facts.collector, this.counters)
+      collector = new Collector(facts.collector, this.#agent, this.counters)
       this.#collectors.set(facts.collector, collector)
     }
     collector.add(facts)
@@ -39,26 +40,30 @@ export class SpanExporter {
     const timer = setTimeout(resolve, CLOSE_MS)
     await Promise.race([flushed, late])
     clearTimeout(timer)
+    this.#agent.destroy()
   }
 }
 
 class Collector {
   readonly #url: string
+  readonly #agent: Agent
   readonly #counters: SpanExporter['counters']
-  readonly #waiting = new SpanRecord(BATCH * 4)
-  #exporter: Promise<Exporter> | null = null
+  readonly #waiting = new SpanBatch()
   #timer: NodeJS.Timeout | null = null
   #sending: Promise<void> | null = null
 
-  constructor(url: string, counters: SpanExporter['counters']) {
+  constructor(url: string, agent: Agent, counters: SpanExporter['counters']) {
     this.#url = url
+    this.#agent = agent
     this.#counters = counters
   }
 
   add(facts: SpanFacts): void {
-    const dropped = this.#waiting.counters.dropped
+    if (this.#waiting.size >= MOST_WAITING) {
+      this.#counters.dropped++
+      return
+    }
     this.#waiting.add(facts)
-    this.#counters.dropped += this.#waiting.counters.dropped - dropped
     if (this.#waiting.size >= BATCH) void this.#send()
     else this.#timer ??= setTimeout(() => void this.#send(), DELAY_MS).unref()
   }
@@ -80,88 +85,23 @@ class Collector {
   async #sendAll(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
-    const spans = this.#waiting.take()
-    if (spans.length === 0) return
-    this.#exporter ??= openExporter(this.#url)
-    const sent = await (await this.#exporter).send(spans)
-    if (sent) this.#counters.exported += spans.length
-    else this.#counters.failed += spans.length
+    const count = this.#waiting.size
+    if (count === 0) return
+    if (await post(this.#url, this.#agent, this.#waiting.take())) this.#counters.exported += count
+    else this.#counters.failed += count
   }
 }
 
-interface Exporter {
-  send(spans: Span[]): Promise<boolean>
-}
-
-/** The library is loaded when spans are first to be sent: most meshes start without it. */
-async function openExporter(url: string): Promise<Exporter> {
-  const [{ OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
-    import('@opentelemetry/exporter-trace-otlp-proto'),
-    import('@opentelemetry/resources'),
-  ])
-  const exporter: OTLPTraceExporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_MS })
-  const resources = new Map<string, Resource>()
-  const resourceOf = (service: string): Resource => {
-    let resource = resources.get(service)
-    if (!resource) {
-      resource = resourceFromAttributes({ 'service.name': service })
-      resources.set(service, resource)
-    }
-    return resource
-  }
-  return {
-    send: (spans) =>
-      new Promise((resolve) => {
-        const readable = spans.map((span) => readableSpan(span, resourceOf(span.function)))
-        exporter.export(readable, (result) => resolve(result.code === 0))
-      }),
-  }
-}
-
-function attributesOf(span: Span): Record<string, string | number> {
-  const attributes: Record<string, string | number> = { 'http.response.status_code': span.status }
-  if (span.method !== '') attributes['http.request.method'] = span.method
-  if (span.path !== '') attributes['url.path'] = span.path
-  if (span.requestId !== '') attributes['guid:x-request-id'] = span.requestId
-  return attributes
-}
-
-/** OpenTelemetry's numbers: span kinds SERVER and CLIENT, status codes UNSET and ERROR, trace flag SAMPLED. */
-const SERVER = 1
-const CLIENT = 2
-const UNSET = 0
-const ERROR = 2
-const SAMPLED = 1
-
-function readableSpan(span: Span, resource: Resource): ReadableSpan {
-  const { traceId, spanId, parentSpanId } = span
-  return {
-    name: span.method || 'request',
-    kind: span.kind === 'client' ? CLIENT : SERVER,
-    spanContext: () => ({ traceId, spanId, traceFlags: SAMPLED }),
-    ...(parentSpanId !== null && {
-      parentSpanContext: { traceId, spanId: parentSpanId, traceFlags: SAMPLED },
-    }),
-    startTime: clock(span.startMs),
-    endTime: clock(span.endMs),
-    duration: clock(span.endMs - span.startMs),
-    ended: true,
-    status: { code: span.status >= 500 ? ERROR : UNSET },
-    attributes: attributesOf(span),
-    events: [],
-    links: [],
-    resource,
-    instrumentationScope: SCOPE,
-    droppedAttributesCount: 0,
-    droppedEventsCount: 0,
-    droppedLinksCount: 0,
-  }
-}
-
-const SCOPE = { name: 'mayfly' }
-
-/** Milliseconds as seconds and nanoseconds. */
-function clock(ms: number): [number, number] {
-  const seconds = Math.floor(ms / 1000)
-  return [seconds, Math.round((ms - seconds * 1000) * 1e6)]
+/** Whether the collector took it (a status of the 200s, OTLP/HTTP). */
+function post(url: string, agent: Agent, body: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    const headers = { 'content-type': 'application/x-protobuf', 'content-length': body.length }
+    const sent = request(url, { method: 'POST', agent, headers, timeout: EXPORT_MS }, (response) => {
+      response.resume()
+      response.on('close', () => resolve(response.statusCode! >= 200 && response.statusCode! < 300))
+    })
+    sent.on('timeout', () => sent.destroy())
+    sent.on('error', () => resolve(false))
+    sent.end(body)
+  })
 }
