@@ -84,6 +84,8 @@ export function echoPath(received: string): string | null {
 
 export interface HttpMesh extends TestMesh {
   client(): Promise<RawClient>
+  /** Process id of the one engine. */
+  enginePid(): Promise<number>
   /** The one engine's counters; `sidecars` has those of the sandboxes. */
   counters(): Promise<Record<string, number> & { sidecars: { deniedBy: Record<string, number> } }>
   /** Resolves with the counters once they are as `wanted` says. */
@@ -109,10 +111,11 @@ spec:
   const mesh = await startTestMesh({
     'mesh.yaml': [config, ...services, more].filter(Boolean).join('\n---\n'),
   })
-  const counters = () => readCounters(mesh)
+  const counters = async () => (await readEngine(mesh)).counters
   return {
     ...mesh,
     client: () => RawClient.connect(mesh.port),
+    enginePid: async () => (await readEngine(mesh)).pid,
     counters,
     async counted(wanted) {
       for (;;) {
@@ -123,11 +126,11 @@ spec:
   }
 }
 
-async function readCounters(mesh: TestMesh) {
+async function readEngine(mesh: TestMesh) {
   const sent = request({ socketPath: mesh.adminSocket, path: '/v1/engines' })
   sent.end()
   const [response] = await once(sent, 'response')
   let text = ''
   for await (const part of response) text += part
-  return JSON.parse(text)[0].counters
+  return JSON.parse(text)[0]
 }
