@@ -37,6 +37,7 @@ export class EngineFleet {
   #nextQuery = 1
   #serial = 0
   #draining: { left: number; done: () => void } | null = null
+  #starting: { count: number; resolve: () => void } | null = null
   #stopped = false
 
   constructor(spawn: SpawnEngine, events: FleetEvents) {
@@ -44,8 +45,12 @@ export class EngineFleet {
     this.#events = events
   }
 
-  start(count: number): void {
-    for (let i = 0; i < count; i++) this.#start()
+  /** Resolves once `count` engines accept messages. */
+  start(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#starting = { count, resolve }
+      for (let i = 0; i < count; i++) this.#start()
+    })
   }
 
   /** The engines that accept messages. */
@@ -107,6 +112,7 @@ export class EngineFleet {
       case 'up':
         entry.up = true
         for (const initial of this.#events.started(name)) entry.link.send(initial)
+        if (this.#starting && this.engines().length >= this.#starting.count) this.#starting.resolve()
         return
       case 'answer':
         this.#queries.get(message.id)?.(message.answer)

@@ -59,11 +59,11 @@ export class Mesh {
   /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't. */
   async start(): Promise<ListenFailure | null> {
     for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
+    await this.#fleet.start(this.#options.engines)
     const { host, port } = this.#options.gateway
     const gateway = this.#plan.open('gateway', host, port, { kind: 'gateway' })
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
     const spares = this.#egress.fill()
-    this.#fleet.start(this.#options.engines)
     const opened = await gateway
     if (!opened.ok) return opened.failure
     this.#gatewayPort = opened.port
@@ -77,7 +77,10 @@ export class Mesh {
     const before = this.#compiled
     this.#compiled = next
     this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
-    const upsert = [...next.functions.values()].filter((fn) => changed(before.functions.get(fn.spec.key), fn))
+    const renamed = before.config.domain !== next.config.domain
+    const upsert = [...next.functions.values()].filter(
+      (fn) => renamed || changed(before.functions.get(fn.spec.key), fn),
+    )
     const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
     if (upsert.length + remove.length > 0) {
       const { domain } = next.config

@@ -12,8 +12,8 @@ const BACKLOG = 4096
 export class Listeners {
   readonly #engine: EngineContext
   readonly #servers = new Map<string, { server: Server; role: ListenerRole }>()
-  readonly #connections = new Set<ClientConnection>()
-  #whenEmpty: (() => void) | null = null
+  readonly #connections = new Map<ClientConnection, ListenerRole['kind']>()
+  #whenClosed: (() => void) | null = null
 
   constructor(engine: EngineContext) {
     this.#engine = engine
@@ -27,8 +27,9 @@ export class Listeners {
     const listener = { server, role }
     this.#servers.set(id, listener)
     return new Promise((resolve, reject) => {
-      server.once('error', (error) => {
-        this.#servers.delete(id)
+      // Also for as long as it listens: a connection that can't be accepted (no file descriptor is left) must not end the engine.
+      server.on('error', (error) => {
+        if (!server.listening) this.#servers.delete(id)
         reject(error)
       })
       server.listen({ host, port, backlog: BACKLOG, reusePort: process.platform === 'linux' }, () => {
@@ -50,18 +51,28 @@ export class Listeners {
     this.#servers.delete(id)
   }
 
-  /** Accepts nothing more, ends idle connections and lets requests under way end; after `timeoutMs` the rest is cut. */
+  /**
+   * Accepts nothing more, ends idle connections and lets requests under way end; after `timeoutMs` the rest is cut. First
+   * the gateway's: while one of its requests is under way, functions may have to call each other for it.
+   */
   async drain(timeoutMs: number): Promise<void> {
-    for (const id of [...this.#servers.keys()]) this.unlisten(id)
-    for (const connection of this.#connections) if (connection.idle) connection.close()
-    if (this.#connections.size === 0) return
     const cut = setTimeout(() => {
-      for (const connection of this.#connections) connection.socket.destroy()
+      for (const connection of this.#connections.keys()) connection.socket.destroy()
     }, timeoutMs)
-    await new Promise<void>((resolve) => {
-      this.#whenEmpty = resolve
-    })
+    await this.#drainKind((kind) => kind === 'gateway')
+    await this.#drainKind(() => true)
     clearTimeout(cut)
+  }
+
+  async #drainKind(isMeant: (kind: ListenerRole['kind']) => boolean): Promise<void> {
+    for (const [id, { role }] of this.#servers) if (isMeant(role.kind)) this.unlisten(id)
+    const left = () => [...this.#connections].filter(([, kind]) => isMeant(kind))
+    for (const [connection] of left()) if (connection.idle) connection.close()
+    while (left().length > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenClosed = resolve
+      })
+    }
   }
 
   #accept(socket: Socket, role: ListenerRole): void {
@@ -83,12 +94,12 @@ export class Listeners {
     }
     const caller = role.kind === 'gateway' ? null : { key: role.caller }
     const connection = new ClientConnection(this.#engine, socket, facts, caller)
-    this.#connections.add(connection)
+    this.#connections.set(connection, role.kind)
     counters.connectionsOpen++
     socket.on('close', () => {
       this.#connections.delete(connection)
       counters.connectionsOpen--
-      if (this.#connections.size === 0) this.#whenEmpty?.()
+      this.#whenClosed?.()
     })
   }
 }

@@ -33,7 +33,7 @@ export class ClientConnection {
     this.caller = caller
     this.#timer = setTimeout(() => this.#timeOut(), engine.mesh.limits.headTimeoutMs)
     socket.on('data', (bytes: Buffer) => this.#onData(bytes))
-    socket.on('drain', () => this.#exchange?.clientDrained())
+    socket.on('drain', () => this.#onDrain())
     socket.on('end', () => this.#onEnd())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#onClose())
@@ -46,8 +46,8 @@ export class ClientConnection {
   /** The exchange is over; `reusable` where another request may follow on this connection. */
   exchangeEnded(reusable: boolean): void {
     this.#exchange = null
-    if (!reusable || this.engine.draining || this.socket.destroyed || this.socket.readableEnded)
-      return this.close()
+    const nothingFollows = this.socket.readableEnded && this.#received.length === 0
+    if (!reusable || this.engine.draining || this.socket.destroyed || nothingFollows) return this.close()
     if (this.socket.isPaused()) this.socket.resume()
     this.#next()
   }
@@ -88,7 +88,14 @@ export class ClientConnection {
   #onData(bytes: Buffer): void {
     if (this.#closing) return
     if (this.#exchange) return this.#exchange.clientBytes(bytes)
-    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
+    this.keep(bytes)
+    this.#next()
+  }
+
+  #onDrain(): void {
+    if (this.#exchange) return this.#exchange.clientDrained()
+    if (this.#closing) return
+    if (this.socket.isPaused()) this.socket.resume()
     this.#next()
   }
 
@@ -96,11 +103,21 @@ export class ClientConnection {
   #next(): void {
     if (this.#parsing) return // an answer given inside the loop below comes back here
     this.#parsing = true
-    while (this.#exchange === null && !this.#closing && this.#received.length > 0) {
+    // A client that does not read its answers gets no more of them made.
+    while (
+      this.#exchange === null &&
+      !this.#closing &&
+      this.#received.length > 0 &&
+      !this.socket.writableNeedDrain
+    ) {
       if (!this.#judge()) break
     }
     this.#parsing = false
-    if (this.#exchange === null && !this.#closing) this.#arm(this.#received.length > 0 ? 'head' : 'idle')
+    if (this.#exchange !== null || this.#closing) return
+    const unread = this.socket.writableNeedDrain
+    if (this.socket.readableEnded && !unread) return this.close() // what is left is no whole head, and no more comes
+    this.#arm(this.#received.length > 0 && !unread ? 'head' : 'idle')
+    if (this.socket.isPaused() && !unread) this.socket.resume()
   }
 
   /** False where more bytes are needed. */
@@ -128,6 +145,7 @@ export class ClientConnection {
 
   #onEnd(): void {
     if (this.#exchange === null) return this.close()
+    if (this.#exchange.clientEnded()) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.socket.destroy(), HALF_CLOSED_MS)
   }

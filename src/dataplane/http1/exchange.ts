@@ -132,6 +132,13 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#upstream?.socket.resume()
   }
 
+  /** The client sends no more; true where that is passed on, so that the rest may still come back. */
+  clientEnded(): boolean {
+    if (this.#phase !== 'tunnel') return false
+    this.#upstream?.socket.end()
+    return true
+  }
+
   /** The client went away; `flag` (RESPONSE_FLAG_*) says how. */
   clientGone(flag: number): void {
     if (this.#phase === 'done') return
@@ -169,7 +176,7 @@ export class Exchange implements Waiter, UpstreamUser {
     if (this.#phase === 'tunnel') return this.#finish()
     if (this.#phase === 'connecting') return this.#connectFailed(error)
     if (this.#answering) {
-      const out = this.#response!.end()
+      const out = error === null ? this.#response!.end() : this.#response!.cut()
       if (out.length > 0) this.#toClient(joined(out))
       return this.#settle()
     }
@@ -289,8 +296,10 @@ export class Exchange implements Waiter, UpstreamUser {
 
   /** Part of the answer is out, so all that can be said is that it ends here. */
   #cutClient(): void {
+    // Where the end of the connection would mean the end of the body, only a reset says that it is not whole.
+    if (this.#response?.endsByClose) this.#client.socket.resetAndDestroy()
+    else this.#client.socket.destroy()
     this.#finish()
-    this.#client.socket.destroy()
   }
 
   #finish(): void {

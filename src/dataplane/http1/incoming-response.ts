@@ -37,6 +37,8 @@ export class IncomingResponse {
   startedAt = 0
   /** The client's connection may carry another request after this answer. */
   clientKeepsAlive = true
+  /** The client takes the end of the connection for the end of the body. */
+  endsByClose = false
 
   constructor(surroundings: ResponseSurroundings) {
     this.#surroundings = surroundings
@@ -77,6 +79,12 @@ export class IncomingResponse {
     return out
   }
 
+  /** The instance's connection broke, which is the proper end of no message. */
+  cut(): Buffer[] {
+    if (this.#state === 'body') this.#state = 'broken'
+    return []
+  }
+
   #readHead(bytes: Buffer, out: Buffer[]): void {
     const { engine, stages, upstream, relay } = this.#surroundings
     this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
@@ -98,8 +106,8 @@ export class IncomingResponse {
       this.logs = judged.logs
       this.startedAt = performance.now()
       this.#upstreamKeepsAlive = (judged.upstreamFlags & OUT_FLAG_KEEP_ALIVE) !== 0
-      this.clientKeepsAlive =
-        (judged.clientFlags & OUT_FLAG_CLOSE_CLIENT) === 0 && judged.sendBody !== BODY_CLOSE
+      this.endsByClose = judged.sendBody === BODY_CLOSE
+      this.clientKeepsAlive = (judged.clientFlags & OUT_FLAG_CLOSE_CLIENT) === 0 && !this.endsByClose
       if (judged.upstreamFlags & OUT_FLAG_UPGRADE) {
         this.#state = 'switched'
         if (rest.length > 0) out.push(rest)
