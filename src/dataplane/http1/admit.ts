@@ -102,7 +102,7 @@ function fromGateway(engine: EngineContext, host: string): Admission {
   const callee = engine.functions.byGatewayHost(host)
   if (!callee) {
     engine.counters.hostsUnknown++
-    return withoutFunction(engine, unknownHost(host))
+    return toNoFunction(engine, unknownHost(host))
   }
   const decision = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
   return settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)])
@@ -208,6 +208,17 @@ function isReusable(flags: number, body: number): boolean {
 function failed(engine: EngineContext): Refused {
   engine.counters.sidecarsFailed++
   return refusedBeforeHead(engine, sidecarFailed())
+}
+
+/** The gateway's own policy judges a request to no function, so that its log line says what was asked. */
+function toNoFunction(engine: EngineContext, refusal: Refusal): Refused {
+  const decision = engine.sidecars.decide(engine.mesh.gatewayPolicy as Buffer, '', 0)
+  if (decision.kind === 'failed') return failed(engine)
+  const { context, requestId, headLength, flags, body } =
+    decision.kind === 'denied' ? decision.denial : decision
+  const stages = [gatewayStage(engine, context)]
+  const reusable = isReusable(flags, body)
+  return { kind: 'refused', refusal, stages, records: [], requestId, headLength, reusable }
 }
 
 /** The head is readable, but names no function that could judge it: the connection may go on after the reply. */
