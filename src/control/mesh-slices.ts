@@ -16,7 +16,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 
 /** What an engine is told of one function. */
 export function functionSlice({ spec, collector, policy }: CompiledFunction, domain: string): FunctionSlice {
-  const { key, namespace, name, principal, port, timeoutMs } = spec
+  const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
   const gatewayHosts = spec.clusterLocal ? [] : [`${name}.${namespace}.${domain}`]
   return {
     key,
@@ -26,6 +26,8 @@ export function functionSlice({ spec, collector, policy }: CompiledFunction, dom
     port,
     gatewayHosts,
     timeoutMs,
+    responseStartTimeoutMs,
+    idleTimeoutMs,
     collector,
     policy: policy.bytes,
     policyHash: policy.hash,

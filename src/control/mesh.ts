@@ -178,7 +178,9 @@ export class Mesh {
   #environment(key: string, instance: string): Record<string, string> {
     const url = this.#egress.url(key, instance)
     if (url === null) return {}
-    return { HTTP_PROXY: url, http_proxy: url, NO_PROXY: '', no_proxy: '', MAYFLY_URL: url }
+    // A request to the address itself, with the callee in Host, needs no proxy.
+    const { host } = new URL(url)
+    return { HTTP_PROXY: url, http_proxy: url, NO_PROXY: host, no_proxy: host, MAYFLY_URL: url }
   }
 
   #removeFunction(key: string): void {
