@@ -32,11 +32,12 @@ export class EngineFleet {
   readonly #spawn: SpawnEngine
   readonly #events: FleetEvents
   readonly #links = new Map<string, { link: EngineLink; up: boolean; startedAt: number }>()
-  readonly #queries = new Map<number, (answer: unknown) => void>()
+  readonly #queries = new Map<number, { engine: string; answered(answer: unknown): void }>()
   readonly #restarts = new Set<NodeJS.Timeout>()
   #nextQuery = 1
   #serial = 0
-  #draining: { left: number; done: () => void } | null = null
+  /** Engines that have not ended their last requests yet, and what to do when all have. */
+  #draining: { left: Set<string>; done: () => void } | null = null
   #starting: { count: number; resolve: () => void } | null = null
   #stopped = false
 
@@ -89,7 +90,7 @@ export class EngineFleet {
           clearTimeout(timer)
           resolve()
         }
-        this.#draining = { left: running.length, done }
+        this.#draining = { left: new Set(running), done }
         for (const engine of running) this.send(engine, { type: 'drain' })
       })
     }
@@ -115,11 +116,9 @@ export class EngineFleet {
         if (this.#starting && this.engines().length >= this.#starting.count) this.#starting.resolve()
         return
       case 'answer':
-        this.#queries.get(message.id)?.(message.answer)
-        this.#queries.delete(message.id)
-        return
+        return this.#queries.get(message.id)?.answered(message.answer)
       case 'drained':
-        return this.#drained()
+        return this.#drained(name)
       default:
         this.#events.message(name, message)
     }
@@ -129,7 +128,8 @@ export class EngineFleet {
     const entry = this.#links.get(name)
     if (!entry) return
     this.#links.delete(name)
-    if (this.#stopped) return this.#drained()
+    for (const query of this.#queries.values()) if (query.engine === name) query.answered(undefined)
+    if (this.#stopped) return this.#drained(name)
     this.#events.died(name, how)
     const quickly = Date.now() - entry.startedAt < RESTART_MS
     const timer = setTimeout(
@@ -142,21 +142,20 @@ export class EngineFleet {
     this.#restarts.add(timer)
   }
 
-  #drained(): void {
-    if (this.#draining && --this.#draining.left === 0) this.#draining.done()
+  #drained(name: string): void {
+    if (this.#draining?.left.delete(name) && this.#draining.left.size === 0) this.#draining.done()
   }
 
   #ask(engine: string, query: EngineQuery): Promise<unknown> {
     const id = this.#nextQuery++
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#queries.delete(id)
-        resolve(undefined)
-      }, QUERY_MS)
-      this.#queries.set(id, (answer) => {
+      const answered = (answer: unknown) => {
         clearTimeout(timer)
+        this.#queries.delete(id)
         resolve(answer)
-      })
+      }
+      const timer = setTimeout(answered, QUERY_MS, undefined)
+      this.#queries.set(id, { engine, answered })
       this.send(engine, { type: 'query', id, query })
     })
   }

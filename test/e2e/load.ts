@@ -1,5 +1,7 @@
 // Load on a mesh: many requests at once, or as fast as they are answered until they are stopped.
 
+import type { TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TestMesh } from '../start-mesh.ts'
 import { type Answer, Client } from './cluster.ts'
 
@@ -12,6 +14,8 @@ export async function fresh(mesh: TestMesh, name: string, path = '/'): Promise<A
     client.close()
   }
 }
+
+const BROKEN_PAUSE_MS = 5
 
 /** `count` requests at once. */
 export function burst(count: number, ask: () => Promise<Answer>): Promise<Answer[]> {
@@ -29,29 +33,30 @@ export interface Load {
   stop(): Promise<readonly Outcome[]>
 }
 
-/** Keeps `width` requests under way, each over a kept-alive connection of its own. */
-export function load(mesh: TestMesh, name: string, width: number, path = '/'): Load {
+/** Keeps `width` requests under way, each over a kept-alive connection of its own, until it is stopped or the test ends. */
+export function load(t: TestContext, mesh: TestMesh, name: string, width: number): Load {
   const outcomes: Outcome[] = []
   let enough = false
   const run = async () => {
     const client = new Client(mesh)
     while (!enough) {
       const askedAt = performance.now()
-      const outcome = await client.get(path, name).then(
+      const outcome = await client.get('/', name).then(
         ({ status, body }) => ({ kind: 'answered' as const, status, body }),
         (error: Error) => ({ kind: 'broken' as const, error: error.message }),
       )
       outcomes.push({ ...outcome, askedAt, answeredAt: performance.now() })
+      // Where nobody listens, requests fail as fast as they are made.
+      if (outcome.kind === 'broken') await delay(BROKEN_PAUSE_MS)
     }
     client.close()
   }
   const runs = Promise.all(Array.from({ length: width }, run))
-  return {
-    outcomes,
-    async stop() {
-      enough = true
-      await runs
-      return outcomes
-    },
+  const stop = async () => {
+    enough = true
+    await runs
+    return outcomes
   }
+  t.after(stop)
+  return { outcomes, stop }
 }
