@@ -13,6 +13,10 @@ export interface FunctionSlice {
   gatewayHosts: string[]
   /** Milliseconds from the request's head to the response's head. */
   timeoutMs: number
+  /** Milliseconds from the request's delivery to the response's first byte; 0: no such bound. */
+  responseStartTimeoutMs: number
+  /** Milliseconds that its instance may leave a delivered request without a byte; 0: no such bound. */
+  idleTimeoutMs: number
   /** Where its spans go: the URL of an OTLP/HTTP collector; null: nowhere. */
   collector: string | null
   /** The compiled policy (layout/policy.ts) and its content hash. */

@@ -62,6 +62,12 @@ export const connectFailed = (code: string): Refusal =>
 export const timedOut = (ms: number): Refusal =>
   refusal(504, `the function did not answer within ${ms / 1000} s`, RESPONSE_FLAG_UT)
 
+export const notBegun = (ms: number): Refusal =>
+  refusal(504, `the function did not begin to answer within ${ms / 1000} s`, RESPONSE_FLAG_UT)
+
+export const instanceIdle = (ms: number): Refusal =>
+  refusal(504, `the function sent nothing for ${ms / 1000} s`, RESPONSE_FLAG_SI)
+
 export const waitTimedOut = (ms: number): Refusal =>
   refusal(504, `no instance of the function was free within ${ms / 1000} s`, RESPONSE_FLAG_DT)
 

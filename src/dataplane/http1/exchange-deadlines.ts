@@ -2,15 +2,29 @@
 export interface Bounds {
   /** From the head's arrival to the end of it all; null where there is no such bound. */
   wholeMs: number | null
-  /** Bytes are expected now, so the idle bound counts. */
+  /** Bytes are expected now from either side, so the bound on their absence counts. */
   streaming: boolean
+  /** The instance has the request and owes an answer, so the two bounds below count. */
+  delivered: boolean
+  /** From the request's delivery to the first byte of an answer; 0: no such bound. */
+  responseStartMs: number
+  /** Between two bytes of the instance, from the request's delivery on; 0: no such bound. */
+  instanceIdleMs: number
 }
 
-export type Deadline = { kind: 'whole'; ms: number } | { kind: 'idle'; ms: number }
+export interface Deadline {
+  kind: 'whole' | 'response-start' | 'instance-idle' | 'idle'
+  ms: number
+}
+
+/** A bound and since when it runs; null where it does not yet. */
+interface Clock extends Deadline {
+  since: number | null
+}
 
 /**
- * The deadlines of one exchange: of the whole, and of bytes that do not come. One timer serves both and is set anew only
- * when it fires, since to move it with each byte would cost more than to look at the time then.
+ * The deadlines of one exchange. One timer serves them all and is set anew only when it fires, since to move it with each
+ * byte would cost more than to look at the time then.
  */
 export class ExchangeDeadlines {
   readonly #startedAt: number
@@ -18,6 +32,9 @@ export class ExchangeDeadlines {
   readonly #bounds: () => Bounds
   readonly #passed: (deadline: Deadline) => void
   #lastByteAt: number
+  #deliveredAt = 0
+  /** When the instance's last byte came; 0 until the first of this delivery. */
+  #lastAnswerAt = 0
   #timer: NodeJS.Timeout
 
   /** `startedAt` is of performance.now(); `passed` is called once at most. */
@@ -30,29 +47,54 @@ export class ExchangeDeadlines {
     this.#timer = this.#arm(startedAt)
   }
 
-  /** A byte has come from either side. */
+  /** A byte has come from the client. */
   touch(now: number): void {
     this.#lastByteAt = now
+  }
+
+  /** The request's head goes to an instance. */
+  delivered(now: number): void {
+    this.#deliveredAt = now
+    this.#lastAnswerAt = 0
+  }
+
+  /** A byte has come from the instance. */
+  answered(now: number): void {
+    this.#lastByteAt = now
+    this.#lastAnswerAt = now
   }
 
   stop(): void {
     clearTimeout(this.#timer)
   }
 
-  /** Streaming may begin at any time from now on, so the next look is at most an idle bound away: then none is missed. */
+  /** A clock may start at any time from now on, so the next look is at most its bound away: then no deadline is missed. */
   #arm(now: number): NodeJS.Timeout {
-    const { wholeMs, streaming } = this.#bounds()
-    const whole = wholeMs === null ? Number.POSITIVE_INFINITY : this.#startedAt + wholeMs
-    const idle = (streaming ? this.#lastByteAt : now) + this.#idleMs
-    return setTimeout(() => this.#look(), Math.max(1, Math.min(whole, idle) - now))
+    let at = Number.POSITIVE_INFINITY
+    for (const { since, ms } of this.#clocks()) at = Math.min(at, (since ?? now) + ms)
+    return setTimeout(() => this.#look(), Math.max(1, at - now))
   }
 
   #look(): void {
-    const { wholeMs, streaming } = this.#bounds()
     const now = performance.now()
-    if (wholeMs !== null && now - this.#startedAt >= wholeMs) this.#passed({ kind: 'whole', ms: wholeMs })
-    else if (streaming && now - this.#lastByteAt >= this.#idleMs) {
-      this.#passed({ kind: 'idle', ms: this.#idleMs })
-    } else this.#timer = this.#arm(now)
+    for (const { kind, since, ms } of this.#clocks()) {
+      if (since !== null && now - since >= ms) return this.#passed({ kind, ms })
+    }
+    this.#timer = this.#arm(now)
+  }
+
+  #clocks(): Clock[] {
+    const { wholeMs, streaming, delivered, responseStartMs, instanceIdleMs } = this.#bounds()
+    const clocks: Clock[] = [{ kind: 'idle', ms: this.#idleMs, since: streaming ? this.#lastByteAt : null }]
+    if (wholeMs !== null) clocks.push({ kind: 'whole', ms: wholeMs, since: this.#startedAt })
+    if (responseStartMs > 0) {
+      const since = delivered && this.#lastAnswerAt === 0 ? this.#deliveredAt : null
+      clocks.push({ kind: 'response-start', ms: responseStartMs, since })
+    }
+    if (instanceIdleMs > 0) {
+      const since = delivered ? Math.max(this.#deliveredAt, this.#lastAnswerAt) : null
+      clocks.push({ kind: 'instance-idle', ms: instanceIdleMs, since })
+    }
+    return clocks
   }
 }

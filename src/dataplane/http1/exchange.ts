@@ -3,7 +3,6 @@ import {
   OUT_FLAG_IDEMPOTENT,
   OUT_FLAG_KEEP_ALIVE,
   RESPONSE_FLAG_DT,
-  RESPONSE_FLAG_SI,
   RESPONSE_FLAG_UC,
 } from '../../sidecar/layout/record.ts'
 import type { Endpoint, Waiter, WaitRefusal } from '../endpoint-set.ts'
@@ -12,7 +11,9 @@ import {
   badBody,
   badUpstream,
   connectFailed,
+  instanceIdle,
   noInstance,
+  notBegun,
   type Refusal,
   streamIdle,
   timedOut,
@@ -160,7 +161,7 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   upstreamBytes(bytes: Buffer): void {
-    this.#deadlines.touch(performance.now())
+    this.#deadlines.answered(performance.now())
     if (this.#phase === 'tunnel') {
       this.#tunnelSent += bytes.length
       return this.#toClient(bytes)
@@ -192,6 +193,7 @@ export class Exchange implements Waiter, UpstreamUser {
 
   #send(): void {
     this.#phase = 'sending'
+    this.#deadlines.delivered(performance.now())
     const pending = this.#pending
     this.#pending = EMPTY
     this.#sendBody(pending, [this.#admitted.head])
@@ -347,31 +349,34 @@ export class Exchange implements Waiter, UpstreamUser {
   // ---- time ----
 
   #bounds(): Bounds {
-    const { timeoutMs } = this.#admitted.callee.slice
-    switch (this.#phase) {
-      case 'waiting': // for an instance, and that may be given up earlier than a request that has reached one
-        return { wholeMs: Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs), streaming: false }
-      case 'tunnel':
-        return { wholeMs: null, streaming: true }
-      default:
-        return {
-          wholeMs: timeoutMs,
-          streaming: this.#answering || (this.#phase === 'sending' && !this.#request.done),
-        }
+    const { timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = this.#admitted.callee.slice
+    const phase = this.#phase
+    const tunnel = phase === 'tunnel'
+    // The wait for an instance may be given up earlier than a request that has reached one.
+    const wholeMs =
+      phase === 'waiting' ? Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs) : timeoutMs
+    return {
+      wholeMs: tunnel ? null : wholeMs,
+      streaming: tunnel || this.#answering || (phase === 'sending' && !this.#request.done),
+      // A client that does not read stops the instance: that is no fault of the function's.
+      delivered: (phase === 'sending' || phase === 'receiving') && !this.#upstream?.socket.isPaused(),
+      responseStartMs: responseStartTimeoutMs,
+      instanceIdleMs: idleTimeoutMs,
     }
   }
 
-  #timeOut(deadline: Deadline): void {
-    if (deadline.kind === 'idle') {
-      this.#engine.counters.streamsIdle++
-      this.#flags |= RESPONSE_FLAG_SI
-      return this.#fail(streamIdle(deadline.ms))
+  #timeOut({ kind, ms }: Deadline): void {
+    const { counters } = this.#engine
+    if (kind === 'idle' || kind === 'instance-idle') {
+      counters.streamsIdle++
+      return this.#fail(kind === 'idle' ? streamIdle(ms) : instanceIdle(ms))
     }
-    this.#engine.counters.timedOut++
+    counters.timedOut++
+    if (kind === 'response-start') return this.#fail(notBegun(ms))
     if (this.#answering) this.#flags |= RESPONSE_FLAG_DT
-    if (this.#phase !== 'waiting') return this.#fail(timedOut(deadline.ms))
+    if (this.#phase !== 'waiting') return this.#fail(timedOut(ms))
     this.#admitted.callee.endpoints.cancel(this)
-    this.#fail(waitTimedOut(deadline.ms))
+    this.#fail(waitTimedOut(ms))
   }
 
   #relay(framing: number, length: number, sendFraming: number): BodyRelay {
