@@ -24,15 +24,24 @@ interface Plan {
   settle: ((outcome: ListenOutcome) => void) | null
 }
 
+/** An engine that can't join the others at an open address tries again after this time, in milliseconds. */
+const RETRY_MS = 1_000
+
 /** The addresses on which engines listen. Engines share a port; where any port will do, the first engine picks it. */
 export class ListenerPlan {
   readonly #engines: () => string[]
   readonly #send: (engine: string, message: ToEngine) => void
+  readonly #notice: (text: string) => void
   readonly #plans = new Map<string, Plan>()
 
-  constructor(engines: () => string[], send: (engine: string, message: ToEngine) => void) {
+  constructor(
+    engines: () => string[],
+    send: (engine: string, message: ToEngine) => void,
+    notice: (text: string) => void,
+  ) {
     this.#engines = engines
     this.#send = send
+    this.#notice = notice
   }
 
   /** Resolves once connections are accepted there, by all engines or by one that another replaces when it dies. */
@@ -99,7 +108,7 @@ export class ListenerPlan {
     this.#answered(engine, plan)
     if (message.type === 'listen-failed') {
       // An engine that joins later can't undo what the others do; the first failure decides while the plan is open.
-      if (!plan.settle) return
+      if (!plan.settle) return this.#retry(engine, message.id, plan, message.message)
       const { code, message: text } = message
       this.#settle(plan, { ok: false, failure: { code, message: text } })
       return this.close(message.id)
@@ -115,6 +124,15 @@ export class ListenerPlan {
   #tell(engine: string, id: string, plan: Plan): void {
     this.#expect(engine, plan)
     this.#send(engine, { type: 'listen', id, host: plan.host, port: plan.port, role: plan.role })
+  }
+
+  /** All engines may have been dead for a moment, and somebody else took the port in it. */
+  #retry(engine: string, id: string, plan: Plan, why: string): void {
+    this.#notice(`${engine} can't listen on ${plan.host}:${plan.port} and tries again: ${why}`)
+    const timer = setTimeout(() => {
+      if (this.#plans.get(id) === plan && this.#engines().includes(engine)) this.#tell(engine, id, plan)
+    }, RETRY_MS)
+    timer.unref()
   }
 
   #expect(engine: string, plan: Plan): void {

@@ -52,6 +52,7 @@ export class Mesh {
     this.#plan = new ListenerPlan(
       () => this.#fleet.engines(),
       (engine, message) => this.#fleet.send(engine, message),
+      options.notice,
     )
     this.#egress = new EgressAddresses(this.#plan, '127.0.0.1', options.notice)
   }
