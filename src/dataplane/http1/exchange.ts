@@ -5,14 +5,12 @@ import {
   RESPONSE_FLAG_DT,
   RESPONSE_FLAG_UC,
 } from '../../sidecar/layout/record.ts'
-import type { Endpoint, Waiter, WaitRefusal } from '../endpoint-set.ts'
+import type { Endpoint } from '../endpoint-set.ts'
 import type { EngineContext } from '../engine-context.ts'
 import {
   badBody,
   badUpstream,
-  connectFailed,
   instanceIdle,
-  noInstance,
   notBegun,
   type Refusal,
   streamIdle,
@@ -20,55 +18,46 @@ import {
   upstreamAborted,
   waitTimedOut,
 } from '../refusal.ts'
-import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts'
 import type { Admitted } from './admit.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { type Bounds, type Deadline, ExchangeDeadlines } from './exchange-deadlines.ts'
+import { ExchangeMeter } from './exchange-meter.ts'
 import { recordExchange } from './exchange-record.ts'
 import { IncomingResponse } from './incoming-response.ts'
+import { type HoldUser, InstanceHold } from './instance-hold.ts'
 import { type LocalReply, localReply } from './local-reply.ts'
-
-/** Instances tried one after the other while none accepts a connection. */
-const MAX_CONNECT_ATTEMPTS = 3
 
 /**
  * One admitted request and its response: waiting for an instance, sending, receiving, done. From `tunnel` on (101),
  * bytes flow freely both ways.
  */
-export class Exchange implements Waiter, UpstreamUser {
+export class Exchange implements HoldUser {
   readonly #engine: EngineContext
   readonly #client: ClientConnection
   readonly #admitted: Admitted
-  readonly #startedAt: number
-  readonly #now: number
+  /** Milliseconds since the epoch at which the head had arrived. */
+  readonly #time: number
+  readonly #meter: ExchangeMeter
   readonly #request: BodyRelay
   #phase: 'waiting' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done' = 'waiting'
   /** Body bytes that arrived before there was a connection to send them on. */
   #pending: Buffer = EMPTY
-  #endpoint: Endpoint | null = null
-  #upstream: UpstreamConnection | null = null
-  #connectAttempts = 0
+  readonly #instance: InstanceHold
   readonly #deadlines: ExchangeDeadlines
   /** What the instance answers, from the moment that it was granted. */
   #response: IncomingResponse | null = null
   /** What the mesh itself answers instead. */
   #reply: LocalReply | null = null
-  /** performance.now() when the request's last byte had come, and when it went to the instance; 0 until then. */
-  #receivedAt = 0
-  #sentAt = 0
-  #flags = 0
-  /** Bytes of a tunnel, from the client and to it. */
-  #tunnelReceived = 0
-  #tunnelSent = 0
 
-  constructor(client: ClientConnection, admitted: Admitted, startedAt: number, now: number) {
+  constructor(client: ClientConnection, admitted: Admitted, startedAt: number, time: number) {
     const { engine } = client
     this.#engine = engine
     this.#client = client
     this.#admitted = admitted
-    this.#startedAt = startedAt
-    this.#now = now
+    this.#time = time
+    this.#meter = new ExchangeMeter(startedAt)
+    this.#instance = new InstanceHold(engine, admitted.callee.endpoints, this)
     this.#request = this.#relay(admitted.body, admitted.bodyLength, admitted.sendBody)
     this.#deadlines = new ExchangeDeadlines(
       startedAt,
@@ -82,16 +71,15 @@ export class Exchange implements Waiter, UpstreamUser {
   /** `rest` is what the client sent behind the head. */
   start(rest: Buffer): void {
     if (this.#request.done) {
-      this.#receivedAt = this.#startedAt
+      this.#meter.receivedAt = this.#meter.startedAt
       this.#client.keep(rest)
     } else this.#pending = rest
-    this.#admitted.callee.endpoints.acquire(this)
+    this.#instance.acquire()
   }
 
   // ---- the wait for an instance ----
 
-  granted(endpoint: Endpoint): void {
-    this.#endpoint = endpoint
+  instanceGranted(endpoint: Endpoint): void {
     this.#phase = 'connecting'
     this.#response = new IncomingResponse({
       engine: this.#engine,
@@ -99,14 +87,10 @@ export class Exchange implements Waiter, UpstreamUser {
       upstream: endpoint.address,
       relay: (framing, length, sendFraming) => this.#relay(framing, length, sendFraming),
     })
-    this.#upstream = UpstreamConnection.take(endpoint, this, this.#engine.mesh.limits)
-    if (this.#upstream.connected) this.#send()
   }
 
-  refused(why: WaitRefusal): void {
-    if (why.kind === 'queue-full') this.#engine.counters.queueFull++
-    if (why.kind === 'failing') this.#engine.counters.startsFailed++
-    this.#fail(noInstance(why, Date.now()))
+  instanceRefused(refusal: Refusal): void {
+    this.#fail(refusal)
   }
 
   // ---- the client's side ----
@@ -121,7 +105,7 @@ export class Exchange implements Waiter, UpstreamUser {
         return
       case 'tunnel':
         this.#deadlines.touch(performance.now())
-        this.#tunnelReceived += bytes.length
+        this.#meter.tunnelReceived += bytes.length
         return this.#toUpstream(bytes)
       default:
         if (this.#request.done) return this.#client.keep(bytes)
@@ -130,23 +114,23 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   clientDrained(): void {
-    this.#upstream?.socket.resume()
+    this.#instance.socket?.resume()
   }
 
   /** The client sends no more; true where that is passed on, so that the rest may still come back. */
   clientEnded(): boolean {
     if (this.#phase !== 'tunnel') return false
-    this.#upstream?.socket.end()
+    this.#instance.socket?.end()
     return true
   }
 
   /** The client went away; `flag` (RESPONSE_FLAG_*) says how. */
   clientGone(flag: number): void {
     if (this.#phase === 'done') return
-    this.#flags |= flag
-    if (this.#phase === 'waiting') this.#admitted.callee.endpoints.cancel(this)
+    this.#meter.flags |= flag
+    if (this.#phase === 'waiting') this.#instance.cancel()
     if (this.#phase !== 'tunnel') this.#engine.counters.clientsAborted++
-    if (!this.#answering) this.#makeReply({ status: 499, text: '', fields: '', flags: this.#flags })
+    if (!this.#answering) this.#makeReply({ status: 499, text: '', fields: '', flags: this.#meter.flags })
     this.#finish()
   }
 
@@ -163,7 +147,7 @@ export class Exchange implements Waiter, UpstreamUser {
   upstreamBytes(bytes: Buffer): void {
     this.#deadlines.answered(performance.now())
     if (this.#phase === 'tunnel') {
-      this.#tunnelSent += bytes.length
+      this.#meter.tunnelSent += bytes.length
       return this.#toClient(bytes)
     }
     const out = this.#response!.push(bytes)
@@ -172,18 +156,20 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   upstreamEnded(error: NodeJS.ErrnoException | null): void {
-    const upstream = this.#upstream!
-    this.#upstream = null
+    const mayReconnect = this.#instance.lost()
     if (this.#phase === 'tunnel') return this.#finish()
-    if (this.#phase === 'connecting') return this.#connectFailed(error)
+    if (this.#phase === 'connecting') {
+      this.#phase = 'waiting'
+      return this.#instance.connectFailed(error)
+    }
     if (this.#answering) {
       const out = error === null ? this.#response!.end() : this.#response!.cut()
       if (out.length > 0) this.#toClient(joined(out))
       return this.#settle()
     }
-    if (this.#mayResend(upstream)) {
+    if (mayReconnect && this.#mayResend) {
       this.#engine.counters.upstreamResent++
-      return this.granted(this.#endpoint!)
+      return this.#instance.reconnect()
     }
     this.#engine.counters.upstreamAborted++
     this.#fail(upstreamAborted())
@@ -209,41 +195,26 @@ export class Exchange implements Waiter, UpstreamUser {
     const now = performance.now()
     this.#deadlines.touch(now)
     if (this.#request.done) {
-      this.#receivedAt ||= now
-      this.#sentAt = now
+      this.#meter.receivedAt ||= now
+      this.#meter.sentAt = now
       this.#client.keep(bytes.subarray(end))
     }
     if (out.length > 0) this.#toUpstream(joined(out))
   }
 
   #toUpstream(bytes: Buffer): void {
-    if (this.#upstream && !this.#upstream.socket.write(bytes)) this.#client.socket.pause()
+    const { socket } = this.#instance
+    if (socket && !socket.write(bytes)) this.#client.socket.pause()
   }
 
   #toClient(bytes: Buffer): void {
-    if (!this.#client.socket.write(bytes)) this.#upstream?.socket.pause()
-  }
-
-  #connectFailed(error: NodeJS.ErrnoException | null): void {
-    const endpoint = this.#endpoint!
-    this.#engine.counters.upstreamConnectFailed++
-    this.#endpoint = null
-    this.#phase = 'waiting'
-    const { endpoints } = this.#admitted.callee
-    if (++this.#connectAttempts < MAX_CONNECT_ATTEMPTS) return endpoints.refused(endpoint, this)
-    endpoints.release(endpoint)
-    this.#fail(connectFailed(error?.code ?? 'closed'))
+    if (!this.#client.socket.write(bytes)) this.#instance.socket?.pause()
   }
 
   /** An instance may close a kept-alive connection just as a request goes out on it (RFC 9110 9.2.2 says when to repeat). */
-  #mayResend(upstream: UpstreamConnection): boolean {
-    return (
-      upstream.uses > 0 &&
-      this.#response!.untouched &&
-      this.#admitted.body === BODY_NONE &&
-      (this.#admitted.flags & OUT_FLAG_IDEMPOTENT) !== 0 &&
-      !this.#endpoint!.gone
-    )
+  get #mayResend(): boolean {
+    const { body, flags } = this.#admitted
+    return this.#response!.untouched && body === BODY_NONE && (flags & OUT_FLAG_IDEMPOTENT) !== 0
   }
 
   // ---- receiving ----
@@ -261,7 +232,7 @@ export class Exchange implements Waiter, UpstreamUser {
         return this.#fail(badUpstream())
       case 'broken':
         this.#engine.counters.upstreamAborted++
-        this.#flags |= RESPONSE_FLAG_UC
+        this.#meter.flags |= RESPONSE_FLAG_UC
         return this.#cutClient()
       case 'switched':
         return this.#openTunnel()
@@ -277,7 +248,7 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#phase = 'tunnel'
     this.#client.socket.resume()
     const early = this.#client.takeKept()
-    this.#tunnelReceived += early.length
+    this.#meter.tunnelReceived += early.length
     if (early.length > 0) this.#toUpstream(early)
   }
 
@@ -285,7 +256,7 @@ export class Exchange implements Waiter, UpstreamUser {
 
   #fail(refusal: Refusal): void {
     if (this.#phase === 'done') return
-    this.#flags |= refusal.flags
+    this.#meter.flags |= refusal.flags
     if (this.#answering) return this.#cutClient()
     this.#client.socket.write(this.#makeReply(refusal).bytes)
     this.#finish()
@@ -309,13 +280,8 @@ export class Exchange implements Waiter, UpstreamUser {
     this.#phase = 'done'
     this.#deadlines.stop()
     this.#engine.counters.requestsInFlight--
-    const upstream = this.#upstream
     const response = this.#reply ? null : this.#response
-    this.#upstream = null
-    if (upstream && response?.upstreamReusable && this.#request.done)
-      upstream.release(this.#engine.mesh.limits)
-    else upstream?.destroy()
-    if (this.#endpoint) this.#admitted.callee.endpoints.release(this.#endpoint)
+    this.#instance.release(response?.upstreamReusable === true && this.#request.done)
     this.#record()
     const keepAlive = (this.#admitted.flags & OUT_FLAG_KEEP_ALIVE) !== 0 && this.#request.done
     this.#client.exchangeEnded(
@@ -324,26 +290,12 @@ export class Exchange implements Waiter, UpstreamUser {
   }
 
   #record(): void {
-    const startedAt = this.#startedAt
-    const { requestId, records } = this.#admitted
-    const bytesReceived = this.#request.bytes + this.#tunnelReceived
-    const durationMs = performance.now() - startedAt
-    const requestMs = this.#receivedAt === 0 ? null : this.#receivedAt - startedAt
-    const common = { bytesReceived, durationMs, requestMs, responseFlags: this.#flags }
-    const exchange = { requestId, time: this.#now, stages: records, head: this.#admitted.head }
-    if (this.#reply) {
-      const { status, logs, bodyBytes } = this.#reply
-      const figures = { ...common, bytesSent: bodyBytes, responseMs: null }
-      return recordExchange(this.#engine, { ...exchange, status, logs, figures })
-    }
-    const { status, logs, startedAt: answeredAt, bodyBytes } = this.#response!
-    const figures = {
-      ...common,
-      bytesSent: bodyBytes + this.#tunnelSent,
-      responseMs: answeredAt - startedAt,
-      upstreamMs: this.#sentAt === 0 ? 0 : answeredAt - this.#sentAt,
-    }
-    recordExchange(this.#engine, { ...exchange, status, logs, figures })
+    const { requestId, records: stages, head } = this.#admitted
+    const answer = this.#reply ?? this.#response!
+    const answeredAt = this.#reply ? null : this.#response!.startedAt
+    const figures = this.#meter.figures(this.#request.bytes, answer.bodyBytes, answeredAt)
+    const { status, logs } = answer
+    recordExchange(this.#engine, { requestId, time: this.#time, stages, head, status, logs, figures })
   }
 
   // ---- time ----
@@ -359,7 +311,7 @@ export class Exchange implements Waiter, UpstreamUser {
       wholeMs: tunnel ? null : wholeMs,
       streaming: tunnel || this.#answering || (phase === 'sending' && !this.#request.done),
       // A client that does not read stops the instance: that is no fault of the function's.
-      delivered: (phase === 'sending' || phase === 'receiving') && !this.#upstream?.socket.isPaused(),
+      delivered: (phase === 'sending' || phase === 'receiving') && !this.#instance.socket?.isPaused(),
       responseStartMs: responseStartTimeoutMs,
       instanceIdleMs: idleTimeoutMs,
     }
@@ -373,9 +325,9 @@ export class Exchange implements Waiter, UpstreamUser {
     }
     counters.timedOut++
     if (kind === 'response-start') return this.#fail(notBegun(ms))
-    if (this.#answering) this.#flags |= RESPONSE_FLAG_DT
+    if (this.#answering) this.#meter.flags |= RESPONSE_FLAG_DT
     if (this.#phase !== 'waiting') return this.#fail(timedOut(ms))
-    this.#admitted.callee.endpoints.cancel(this)
+    this.#instance.cancel()
     this.#fail(waitTimedOut(ms))
   }
 
