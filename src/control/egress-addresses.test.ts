@@ -50,12 +50,44 @@ test('each function and each instance has an address of its own', async () => {
   )
 })
 
-test('where no spare is left, an instance uses the address of its function, and of no other', async () => {
-  const { egress } = world()
+test('where no spare is left, an address is opened for the instance', async () => {
+  const { egress, callers } = world()
+  const instances = Array.from({ length: 20 }, (_, i) => `a-${i}`)
+  for (const instance of instances) egress.openInstance('ns/a', instance)
+  await Promise.all(instances.map((instance) => egress.instanceReady(instance)))
+  const ports = instances.map((instance) => portOf(egress.url('ns/a', instance)))
+  assert.equal(new Set(ports).size, 20)
+  assert.deepEqual(callers(ports[19]!), [{ kind: 'egress', caller: 'ns/a', instance: 'a-19' }])
+})
+
+test('an address whose owner goes while it opens is not opened, and not for the next owner of that name', async () => {
+  const { egress, listening, callers, offered } = world([5_000, 5_001, 5_002])
+  const first = egress.openFunction('ns/a', 'all')
+  egress.closeFunction('ns/a')
+  const second = egress.openFunction('ns/a', 'all')
+  egress.openInstance('ns/a', 'a-1')
+  egress.closeInstance('a-1')
+  await Promise.all([first, second, egress.instanceReady('a-1')])
+  // What the engine opened for the first one, it says late.
+  const port = portOf(egress.url('ns/a', null))
+  assert.deepEqual(callers(port), [{ kind: 'egress', caller: 'ns/a', instance: null }])
+  assert.deepEqual(
+    [...listening.values()].filter(({ role }) => role.kind === 'egress').map((one) => one.port),
+    [port],
+  )
+  assert.deepEqual(offered, [])
+})
+
+test('an instance for which none can be opened uses the address of its function, and of no other', async () => {
+  const { egress, offered } = world([5_000, 5_001])
+  await egress.openFunction('ns/b', 'all')
+  egress.closeFunction('ns/b')
   await egress.openFunction('ns/a', 'all')
+  offered.push(...Array.from({ length: 500 }, () => 5_000))
   egress.openInstance('ns/a', 'a-1')
   egress.openInstance('ns/b', 'b-1')
-  assert.equal(egress.url('ns/a', 'a-1'), egress.url('ns/a', null))
+  await Promise.all([egress.instanceReady('a-1'), egress.instanceReady('b-1')])
+  assert.equal(egress.url('ns/a', 'a-1'), 'http://127.0.0.1:5001')
   assert.equal(egress.url('ns/b', 'b-1'), null)
 })
 

@@ -1,7 +1,7 @@
 import type { ListenerRole } from '../dataplane/engine-messages.ts'
 import { CLOSED, type ListenerPlan, type ListenOutcome } from './listener-plan.ts'
 
-/** Addresses kept ready, so that an instance's start does not wait for one. */
+/** Addresses kept ready, so that an instance's start need not wait for one. */
 const SPARES = 8
 /** Ports of former owners that are remembered, and how often another port is asked for where the system gives one of them. */
 const RETIRED = 4_096
@@ -22,8 +22,11 @@ export class EgressAddresses {
   readonly #host: string
   readonly #notice: (text: string) => void
   readonly #spares: EgressAddress[] = []
-  readonly #functions = new Map<string, number>()
+  /** Port 0 while the address is being opened. */
+  readonly #functions = new Map<string, EgressAddress>()
   readonly #instances = new Map<string, EgressAddress>()
+  /** Instances that wait for an address, there having been no spare one. */
+  readonly #waiting = new Map<string, Promise<void>>()
   /** Whoever still calls from a former owner's port must not pass for another function; the oldest first. */
   readonly #retired = new Set<number>()
   #serial = 0
@@ -43,44 +46,66 @@ export class EgressAddresses {
 
   /** Opens the function's own address, in all engines or in one. */
   async openFunction(key: string, engines: 'all' | 'one'): Promise<void> {
-    const role = { kind: 'egress', caller: key, instance: null } as const
-    const opened = await this.#open(functionListener(key), role, engines)
-    if (opened.ok) this.#functions.set(key, opened.port)
-    else if (opened.failure.code !== CLOSED) {
-      this.#notice(`no egress address for ${key}: ${opened.failure.message}`)
-    }
+    // An id of its own each time: an engine's late answer about a closed address must not count for the next one.
+    const address = { id: `egress ${key} ${this.#serial++}`, port: 0 }
+    this.#functions.set(key, address)
+    await this.#openFor(key, address, { kind: 'egress', caller: key, instance: null }, engines)
   }
 
   closeFunction(key: string): void {
-    const port = this.#functions.get(key)
-    if (port !== undefined) this.#retire(port)
-    this.#functions.delete(key)
-    this.#plan.close(functionListener(key))
+    this.#close(this.#functions, key)
   }
 
-  /** Gives a new instance its address; where no spare is left, the instance uses its function's. */
+  /** Gives a new instance its address. Where no spare is left it has to be opened: `instanceReady` says when it is. */
   openInstance(key: string, instance: string): void {
+    const role = { kind: 'egress', caller: key, instance } as const
     const spare = this.#spares.pop()
-    if (spare) {
-      this.#plan.assign(spare.id, { kind: 'egress', caller: key, instance })
-      this.#instances.set(instance, spare)
+    const address = spare ?? { id: `egress instance ${this.#serial++}`, port: 0 }
+    this.#instances.set(instance, address)
+    if (spare) this.#plan.assign(spare.id, role)
+    else {
+      const opened = this.#openFor(instance, address, role, 'all')
+      this.#waiting.set(instance, opened)
+      void opened.then(() => this.#waiting.delete(instance))
     }
     void this.fill()
   }
 
-  closeInstance(instance: string): void {
-    const address = this.#instances.get(instance)
-    if (!address) return
-    this.#instances.delete(instance)
-    this.#retire(address.port)
-    this.#plan.close(address.id)
+  /** Resolves when the instance's address accepts connections, or none can be had. */
+  async instanceReady(instance: string): Promise<void> {
+    await this.#waiting.get(instance)
   }
 
-  /** "http://127.0.0.1:40001", or null where there is none. */
+  closeInstance(instance: string): void {
+    this.#close(this.#instances, instance)
+  }
+
+  /** "http://127.0.0.1:40001"; the function's where the instance has none of its own; null where there is none at all. */
   url(key: string, instance: string | null): string | null {
-    const own = instance === null ? undefined : this.#instances.get(instance)?.port
-    const port = own ?? this.#functions.get(key)
-    return port === undefined ? null : `http://${this.#host}:${port}`
+    const own = instance === null ? 0 : this.#instances.get(instance)?.port
+    const port = own || this.#functions.get(key)?.port
+    return port ? `http://${this.#host}:${port}` : null
+  }
+
+  async #openFor(
+    owner: string,
+    address: EgressAddress,
+    role: ListenerRole,
+    engines: 'all' | 'one',
+  ): Promise<void> {
+    const opened = await this.#open(address.id, role, engines)
+    if (opened.ok) address.port = opened.port
+    else if (opened.failure.code !== CLOSED) {
+      this.#notice(`no egress address for ${owner}: ${opened.failure.message}`)
+    }
+  }
+
+  #close(addresses: Map<string, EgressAddress>, owner: string): void {
+    const address = addresses.get(owner)
+    if (!address) return
+    addresses.delete(owner)
+    if (address.port !== 0) this.#retire(address.port)
+    this.#plan.close(address.id)
   }
 
   async #openSpare(): Promise<void> {
@@ -106,8 +131,4 @@ export class EgressAddresses {
     const [oldest] = this.#retired
     if (this.#retired.size > RETIRED) this.#retired.delete(oldest!)
   }
-}
-
-function functionListener(key: string): string {
-  return `egress ${key}`
 }

@@ -176,7 +176,8 @@ export class Mesh {
     return controller
   }
 
-  #environment(key: string, instance: string): Record<string, string> {
+  async #environment(key: string, instance: string): Promise<Record<string, string>> {
+    await this.#egress.instanceReady(instance)
     const url = this.#egress.url(key, instance)
     if (url === null) return {}
     // A request to the address itself, with the callee in Host, needs no proxy.
