@@ -1,47 +1,52 @@
 import type { Scaling } from '../api/scaling.ts'
 
 /** Knative's defaults (config-autoscaler). */
-const DEFAULT_TARGET = 100
-const DEFAULT_UTILIZATION = 0.7
 const MAX_SCALE_UP_RATE = 1000
 const MAX_SCALE_DOWN_RATE = 2
-const SAMPLE_MS = 1_000
+
+/** One second of the metric: readings of concurrency, and requests that began. */
+interface Sample {
+  second: number
+  sum: number
+  count: number
+  begun: number
+}
 
 /**
- * How many instances one function should have, by the rules of Knative's pod autoscaler: average concurrency over a
- * stable and a panic window, target and utilization, rates, bounds, and scale to zero after a window without requests.
+ * How many instances one function should have, by the rules of Knative's pod autoscaler: average concurrency or requests a
+ * second over a stable and a panic window, target and utilization, rates, bounds, and zero after a window without requests.
  */
 export class Autoscaler {
-  readonly #scaling: Scaling
-  readonly #target: number
-  /** Sum and count of the concurrency readings in each second; the newest last. */
-  readonly #samples: { second: number; sum: number; count: number }[] = []
+  #scaling: Scaling
+  /** In the order of time; seconds without a reading count as zero. */
+  readonly #samples: Sample[] = []
   #panicUntil = 0
   #panicDesired = 0
   #delayed: { at: number; desired: number }[] = []
   #zeroSince: number | null = null
 
-  /** `limit` is the container's concurrency, null where it has none. */
-  constructor(scaling: Scaling, limit: number | null) {
+  constructor(scaling: Scaling) {
     this.#scaling = scaling
-    const total = scaling.target ?? limit ?? DEFAULT_TARGET
-    const capped = limit === null ? total : Math.min(total, limit)
-    // A value that the user gave with concurrency as a soft limit is still multiplied by the utilization, as Knative does.
-    this.#target = Math.max(0.01, capped * (scaling.targetUtilization ?? DEFAULT_UTILIZATION))
   }
 
-  /** Notes how many requests the function has in flight and waiting at `now` (ms). */
-  record(now: number, concurrency: number): void {
-    const second = Math.floor(now / SAMPLE_MS)
-    const last = this.#samples.at(-1)
-    if (last?.second === second) {
-      last.sum += concurrency
-      last.count++
-      return
+  /** A new revision scales by its own rules, and by what is known of the function's load. */
+  reconfigure(scaling: Scaling): void {
+    this.#scaling = scaling
+  }
+
+  /** Notes that at `now` (ms) the function had so many requests in flight and waiting, and how many began since the last note. */
+  record(now: number, concurrency: number, begun = 0): void {
+    const second = Math.floor(now / 1000)
+    let last = this.#samples.at(-1)
+    if (last?.second !== second) {
+      last = { second, sum: 0, count: 0, begun: 0 }
+      this.#samples.push(last)
+      const oldest = second - seconds(this.#scaling.windowMs)
+      while (this.#samples[0]!.second <= oldest) this.#samples.shift()
     }
-    this.#samples.push({ second, sum: concurrency, count: 1 })
-    const oldest = second - Math.ceil(this.#scaling.windowMs / SAMPLE_MS)
-    while (this.#samples[0]!.second < oldest) this.#samples.shift()
+    last.sum += concurrency
+    last.count++
+    last.begun += begun
   }
 
   /**
@@ -56,48 +61,45 @@ export class Autoscaler {
 
   /** The instances wanted at `now`, given how many take requests. */
   desired(now: number, ready: number): number {
-    const { windowMs, panicWindowPercentage, panicThresholdPercentage } = this.#scaling
-    const stable = this.#average(now, windowMs)
-    const panic = this.#average(now, (windowMs * panicWindowPercentage) / 100)
-    const bounded = (value: number) => this.#bounded(Math.ceil(value / this.#target), ready)
-    const wantStable = bounded(stable)
-    const wantPanic = bounded(panic)
-    const base = Math.max(1, ready)
-    if (Math.ceil(panic / this.#target) / base >= panicThresholdPercentage / 100) {
+    const { target, targetUtilization, windowMs, panicWindowPercentage, panicThresholdPercentage } =
+      this.#scaling
+    const each = Math.max(0.01, target * targetUtilization)
+    const stable = Math.ceil(this.#average(now, windowMs) / each)
+    const panic = Math.ceil(this.#average(now, (windowMs * panicWindowPercentage) / 100) / each)
+    let desired = this.#activated(bounded(stable, ready))
+    if (panic / Math.max(1, ready) >= panicThresholdPercentage / 100) {
       if (now >= this.#panicUntil) this.#panicDesired = ready
       this.#panicUntil = now + windowMs
     }
-    let desired = wantStable
     if (now < this.#panicUntil) {
-      this.#panicDesired = Math.max(this.#panicDesired, wantPanic, wantStable)
+      // No scaling down while it lasts.
+      this.#panicDesired = Math.max(this.#panicDesired, desired, this.#activated(bounded(panic, ready)))
       desired = this.#panicDesired
     }
-    return this.#zeroGrace(now, ready, this.#delay(now, this.#clamp(desired, stable > 0)))
+    return this.#zeroGrace(now, ready, this.#clamp(this.#delay(now, desired)))
   }
 
+  /** Over the window, or over the time since its first reading where that is shorter. */
   #average(now: number, windowMs: number): number {
-    const since = Math.floor(now / SAMPLE_MS) - Math.max(1, Math.ceil(windowMs / SAMPLE_MS))
+    const second = Math.floor(now / 1000)
+    const within = this.#samples.filter((sample) => sample.second > second - seconds(windowMs))
+    if (within.length === 0) return 0
     let sum = 0
-    let buckets = 0
-    for (const sample of this.#samples) {
-      if (sample.second <= since) continue
-      sum += sample.sum / sample.count
-      buckets++
-    }
-    return buckets === 0 ? 0 : sum / buckets
+    for (const sample of within)
+      sum += this.#scaling.metric === 'rps' ? sample.begun : sample.sum / sample.count
+    // The oldest one known stands for when the function was first asked for.
+    const first = Math.max(this.#samples[0]!.second, second - seconds(windowMs) + 1)
+    return sum / (second - first + 1)
   }
 
-  /** No faster up than 1000 times, and down than by half, of what is ready. */
-  #bounded(wanted: number, ready: number): number {
-    const most = Math.ceil(MAX_SCALE_UP_RATE * Math.max(1, ready))
-    const least = wanted === 0 ? 0 : Math.floor(ready / MAX_SCALE_DOWN_RATE)
-    return Math.min(Math.max(wanted, least), most)
+  /** From zero, at once to the least that an active function has. */
+  #activated(wanted: number): number {
+    return wanted > 0 ? Math.max(wanted, this.#scaling.activationScale) : 0
   }
 
-  #clamp(wanted: number, active: boolean): number {
-    const { minScale, maxScale, activationScale } = this.#scaling
-    let desired = Math.max(wanted, minScale)
-    if (active && desired > 0) desired = Math.max(desired, activationScale)
+  #clamp(wanted: number): number {
+    const { minScale, maxScale } = this.#scaling
+    const desired = Math.max(wanted, minScale)
     return maxScale > 0 ? Math.min(desired, maxScale) : desired
   }
 
@@ -119,4 +121,15 @@ export class Autoscaler {
     this.#zeroSince ??= now
     return now - this.#zeroSince < this.#scaling.scaleToZeroRetentionMs ? 1 : 0
   }
+}
+
+/** In one step no faster up than 1000 times, and down than by half, of what takes requests. */
+function bounded(wanted: number, ready: number): number {
+  const most = MAX_SCALE_UP_RATE * Math.max(1, ready)
+  const least = Math.floor(ready / MAX_SCALE_DOWN_RATE)
+  return Math.min(Math.max(wanted, least), most)
+}
+
+function seconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000))
 }

@@ -37,7 +37,7 @@ export class FunctionController {
   #current: Revision
   /** Earlier revisions that serve until the current one has a ready instance. */
   #earlier: Revision[] = []
-  #autoscaler: Autoscaler
+  readonly #autoscaler: Autoscaler
   #desired = 0
   #startTimer: NodeJS.Timeout | null = null
   /** The function is deleted: engines do not know it any more, or by that name know another one. */
@@ -49,7 +49,7 @@ export class FunctionController {
     this.#hooks = hooks
     for (const engine of engines) this.#ledger.addEngine(engine)
     this.#current = this.#newRevision(spec)
-    this.#autoscaler = new Autoscaler(spec.scaling, limitOf(spec))
+    this.#autoscaler = new Autoscaler(spec.scaling)
     this.#setDesired(Math.max(spec.scaling.minScale, spec.scaling.initialScale, isExternal(spec) ? 1 : 0))
   }
 
@@ -82,7 +82,7 @@ export class FunctionController {
   replace(spec: FunctionSpec): void {
     const before = this.#current
     this.#current = this.#newRevision(spec)
-    this.#autoscaler = new Autoscaler(spec.scaling, limitOf(spec))
+    this.#autoscaler.reconfigure(spec.scaling)
     const { minScale, initialScale } = spec.scaling
     const up = before.set.instances().length
     if (up === 0) void before.set.drain()
@@ -114,7 +114,7 @@ export class FunctionController {
   demand(engine: string, report: DemandReport, now: number): void {
     this.#requests += report.begun
     this.#needs.set(engine, report.waiting + report.inFlight)
-    this.#autoscaler.record(now, this.#need())
+    this.#autoscaler.record(now, this.#need(), report.begun)
     this.#share()
     if (report.waiting > 0) this.#startSoon()
   }
@@ -127,9 +127,10 @@ export class FunctionController {
   /** A step of the autoscaler; false where the function is at rest, so that none is needed until the next demand. */
   scale(now: number): boolean {
     const need = this.#need()
+    if (isExternal(this.spec)) return need > 0
     this.#autoscaler.record(now, need)
     const ready = this.#current.set.instances().filter((instance) => instance.state === 'ready').length
-    if (!isExternal(this.spec)) this.#setDesired(this.#autoscaler.desired(now, ready))
+    this.#setDesired(this.#autoscaler.desired(now, ready))
     if (need > 0) this.#startFor(need)
     return need > 0 || this.#desired > this.spec.scaling.minScale || this.instances().length > 0
   }
@@ -159,7 +160,10 @@ export class FunctionController {
     const { host, port } = instance.address
     this.#ledger.addInstance({ id: instance.id, host, port, limit: limitOf(spec) })
     this.#share()
-    if (instance.revision !== this.#current.name) return
+    if (instance.revision === this.#current.name) this.#endEarlier()
+  }
+
+  #endEarlier(): void {
     for (const { set } of this.#earlier.splice(0)) void set.drain()
   }
 
@@ -185,6 +189,8 @@ export class FunctionController {
   #failed(reason: string, retryAt: number): void {
     if (this.#removed) return
     this.#hooks.notice(`${this.key} does not start: ${reason}`)
+    // While others serve, of this revision or an earlier one, requests wait for those.
+    if (this.instances().some((instance) => instance.state === 'ready')) return
     this.#hooks.broadcast({ type: 'failing', key: this.key, reason, retryAt })
   }
 
@@ -219,6 +225,8 @@ export class FunctionController {
   #setDesired(count: number): void {
     this.#desired = count
     this.#current.set.setDesired(count)
+    // Where nobody needs an instance, the new revision has none that would take over.
+    if (count === 0) this.#endEarlier()
   }
 
   /** Shares the slots anew and tells the engines for which something changed, but `except`. */
