@@ -50,6 +50,8 @@ function run(): void {
       meshChanged: (mesh) => reopen(mesh.accessLogFile),
     })
   })
+  // Notices go where the mesh process's go; requests are served whether anybody reads them or not.
+  process.stderr.on('error', () => {})
   // The mesh process is gone, whatever way: nothing may outlive it.
   process.on('disconnect', () => process.exit(0))
   // A terminal's Ctrl-C reaches the whole process group; the mesh process decides what becomes of it.

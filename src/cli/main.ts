@@ -18,6 +18,7 @@ if (process.channel) {
 }
 // A reader such as `head` that has seen enough is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.stderr.on('error', () => {})
 
 const program = newProgram()
 for (const add of [

@@ -1,10 +1,16 @@
-import { createServer } from 'node:net'
+import { createServer, type ListenOptions, type Server } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
+import type { ListenFailure } from '../control/listener-plan.ts'
 import { Mesh } from '../control/mesh.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type EngineKind, spawnEngine } from './spawn-engine.ts'
+
+export interface Gateway {
+  host: string
+  port: number
+}
 
 export interface RunningMesh {
   mesh: Mesh
@@ -20,7 +26,7 @@ function defaultEngines(): number {
 /** Starts a mesh in this process. A value tells why its gateway can't listen. */
 export async function startMesh(
   compiled: CompiledMesh,
-  gateway: { host: string; port: number },
+  gateway: Gateway,
   kind: EngineKind,
   notice: (text: string) => void,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
@@ -35,26 +41,35 @@ export async function startMesh(
   return { ok: false, message: listenProblem(gateway, failure) }
 }
 
-/** Engines share their port, so another mesh of this user would share it with them unnoticed: an exclusive try tells. */
-function addressProblem(gateway: {
-  host: string
-  port: number
-}): Promise<{ code: string; message: string } | null> {
+/**
+ * Engines share their port, so another mesh of this user would share it with them unnoticed: an exclusive try tells. Of two
+ * that try at once, the one with the address's lock goes on.
+ */
+async function addressProblem(gateway: Gateway): Promise<ListenFailure | null> {
+  // Sockets of this kind have no file, and end with their process; only Linux has them, and engines that share ports.
+  const lock = `\0mayfly-gateway-${process.getuid?.()}-${gateway.host}:${gateway.port}`
+  if (gateway.port !== 0 && process.platform === 'linux') {
+    const held = await tryListening(createServer().unref(), { path: lock })
+    if (held !== null) return held
+  }
+  const server = createServer()
+  const problem = await tryListening(server, { ...gateway, exclusive: true })
+  if (problem === null) await new Promise((resolve) => server.close(resolve))
+  return problem
+}
+
+function tryListening(server: Server, options: ListenOptions): Promise<ListenFailure | null> {
   return new Promise((resolve) => {
-    const server = createServer()
-    server.on('error', (error: NodeJS.ErrnoException) =>
+    server.once('error', (error: NodeJS.ErrnoException) =>
       resolve({ code: error.code ?? '', message: error.message }),
     )
-    server.listen({ ...gateway, exclusive: true }, () => server.close(() => resolve(null)))
+    server.listen(options, () => resolve(null))
   })
 }
 
 export type ConfigOverrides = Partial<Pick<MeshConfigSpec, 'defaultAuthorization' | 'engines'>>
 
-function listenProblem(
-  gateway: { host: string; port: number },
-  failure: { code: string; message: string },
-): string {
+function listenProblem(gateway: Gateway, failure: ListenFailure): string {
   const address = `${gateway.host}:${gateway.port}`
   switch (failure.code) {
     case 'EADDRINUSE':

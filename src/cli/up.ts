@@ -49,6 +49,8 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   const gateway = parseAddress(options.gateway)
   const overrides = parseOverrides(options)
   const { readyFile } = options
+  // A mesh serves on when nobody reads any more what it says.
+  process.stdout.removeAllListeners('error').on('error', () => {})
   if (readyFile !== undefined) await removeStale(readyFile)
   const loaded = await loadFolder([dir], overrides)
   if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)

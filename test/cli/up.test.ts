@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { freePort } from '../e2e/cluster.ts'
 import { endpointFunction, startTestMesh } from '../start-mesh.ts'
 import { descendants, isThere } from './process-family.ts'
 import { runCommand } from './run-command.ts'
@@ -73,6 +74,63 @@ test('a mesh lives from its ready file to its clean end, beside another one but 
     )
     await mesh.stop()
   }
+})
+
+test('of several that are started on one port at once, one gets it and the others say so', async () => {
+  const port = await freePort()
+  const file = { 'all.yaml': endpointFunction('echo', address) }
+  const all = await Promise.allSettled(
+    [1, 2, 3].map(() => startTestMesh(file, ['--gateway', `127.0.0.1:${port}`])),
+  )
+  const started = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const refused = all.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
+  await Promise.all(started.map((mesh) => mesh.stop()))
+  assert.equal(started.length, 1)
+  for (const reason of refused) assert.match(reason, /is in use by another program/)
+})
+
+test('a mesh serves on when nobody reads what it writes any more', async () => {
+  const config = `apiVersion: mayfly.dev/v1
+kind: MeshConfig
+metadata: {name: mesh}
+spec: {accessLogFile: /dev/stdout, defaultAuthorization: allow, defaultProviders: {accessLogging: [envoy]}}
+`
+  const mesh = await startTestMesh({ 'mesh.yaml': config, 'all.yaml': endpointFunction('echo', address) })
+  const engines = async () => {
+    const { stdout } = await runCommand(mesh.runtimeDir, ['get', 'engines', '-o', 'json'])
+    return JSON.parse(stdout).map(({ pid }: { pid: number }) => pid)
+  }
+  const before = await engines()
+  mesh.process.stdout!.destroy()
+  mesh.process.stderr!.destroy()
+  mesh.write('more.yaml', endpointFunction('more', address))
+  while ((await ask(mesh.port, 'GET', undefined, 'more')).status !== 200);
+  // Longer than lines of the access log wait to be written.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.equal((await ask(mesh.port, 'GET')).status, 200)
+  assert.deepEqual(await engines(), before)
+  await mesh.stop()
+})
+
+test('an instance that starts with the mesh has its egress address too, one of its own', async () => {
+  const mesh = await startTestMesh(
+    {
+      'fn.ts': 'export default { fetch: () => new Response(process.env.HTTP_PROXY) }\n',
+      'all.yaml': `apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: echo, namespace: test}
+spec:
+  template:
+    metadata: {annotations: {autoscaling.knative.dev/min-scale: "1"}}
+    spec: {containers: [{image: "file:./fn.ts"}]}
+`,
+    },
+    ['--default-authorization', 'allow'],
+  )
+  const { body } = await ask(mesh.port, 'GET')
+  await mesh.stop()
+  assert.match(body, /^http:\/\/127\.0\.0\.1:\d+$/)
+  assert.notEqual(body, mesh.functions['test/echo']!.egress)
 })
 
 test('an edit is in force soon, a wrong one changes nothing, and under load no request is lost', async () => {
