@@ -37,16 +37,18 @@ async function allow(caller: string, callee: string, options: AllowOptions): Pro
   process.stdout.write(`---\n${allowPolicyYaml(from, to)}`)
   const call = { to: to.key, from: from.key, method: 'GET', path: '/', headers: [] }
   const explanation = mesh ? explainByFolder(mesh, call) : await explainByMesh(options.mesh, call)
-  // An AuthorizationPolicy of the callee's does not widen what the caller's Sidecar lets it know.
-  const hidden = explanation.verdicts.some(
-    ({ policy, verdict }) => policy === 'sidecar' && verdict === 'deny',
-  )
-  if (hidden) {
-    process.stderr.write(
-      `mayfly: this alone does not permit the call: ${explanation.text.trim()}; ` +
-        `add ${to.namespace}/${to.name}.${to.namespace}.svc.cluster.local to those hosts\n`,
-    )
+  for (const { policy, verdict, rule } of explanation.verdicts) {
+    if (verdict !== 'deny') continue
+    // An AuthorizationPolicy of the callee's does not widen what the caller's Sidecar lets it know.
+    if (policy === 'sidecar') {
+      const host = `${to.namespace}/${to.name}.${to.namespace}.svc.cluster.local`
+      warn(`${explanation.text.trim()}; add ${host} to those hosts`)
+    } else if (rule !== null) warn(`DENY policies stand above ALLOW policies, and one denies GET /: ${rule}`)
   }
+}
+
+function warn(why: string): void {
+  process.stderr.write(`mayfly: this alone does not permit the call: ${why}\n`)
 }
 
 async function loadedMesh(dir: string): Promise<CompiledMesh> {

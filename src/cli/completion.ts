@@ -1,7 +1,10 @@
 import type { Command } from 'commander'
+import { KINDS } from './get.ts'
 import { fail } from './output.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish']
+/** Commands whose first argument is one of a few words. */
+const WORDS: Record<string, string[]> = { get: Object.keys(KINDS), completion: SHELLS }
 
 export function addCompletion(program: Command): void {
   program
@@ -31,6 +34,9 @@ interface Completed {
 
 function bash(commands: Completed[]): string {
   const cases = commands.map(({ name, options }) => `    ${name}) words="${options.join(' ')} --help" ;;`)
+  const choices = Object.entries(WORDS).map(
+    ([name, words]) => `        ${name}) words="${words.join(' ')} $words" ;;`,
+  )
   return `_mayfly() {
   local words="${commands.map(({ name }) => name).join(' ')} --help --version"
   if (( COMP_CWORD > 1 )); then
@@ -39,8 +45,7 @@ ${cases.join('\n')}
     esac
     if (( COMP_CWORD == 2 )); then
       case "\${COMP_WORDS[1]}" in
-        get) words="functions instances policies engines $words" ;;
-        completion) words="${SHELLS.join(' ')} $words" ;;
+${choices.join('\n')}
         help) words="${commands.map(({ name }) => name).join(' ')}" ;;
       esac
     fi
@@ -66,5 +71,8 @@ function fish(commands: Completed[]): string {
       .filter((option) => option.startsWith('--'))
       .map((option) => `complete -c mayfly -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)}`),
   )
-  return [...names, ...options].join('\n')
+  const words = Object.entries(WORDS).flatMap(([name, choices]) =>
+    choices.map((word) => `complete -c mayfly -f -n '__fish_seen_subcommand_from ${name}' -a ${word}`),
+  )
+  return [...names, ...options, ...words].join('\n')
 }

@@ -70,6 +70,9 @@ Examples:
 async function explain(requestId: string | undefined, options: ExplainOptions): Promise<void> {
   if (!['text', 'json'].includes(options.output)) fail(`-o ${options.output}: expected text or json`, 2)
   if (isIP(options.sourceIp) === 0) fail(`--source-ip ${options.sourceIp}: expected an IP address`, 2)
+  if (requestId !== undefined && (options.to ?? options.from ?? options.file) !== undefined) {
+    fail('a past request is named by its id alone, without --to, --from and --file', 2)
+  }
   if (requestId !== undefined) return explainPast(requestId, options)
   if (options.to === undefined) fail('say which request: its id, or --to FUNCTION (mayfly explain --help)', 2)
   const explanation = options.file
@@ -130,13 +133,9 @@ function described({ method, path, header }: ExplainOptions) {
 
 function printVerdicts(verdicts: ExplainedVerdict[]): void {
   if (verdicts.length === 0) return console.log('no policy was asked')
-  console.log(
-    formatTable(verdicts as unknown as Record<string, unknown>[], [
-      'function',
-      'direction',
-      'policy',
-      'verdict',
-      'rule',
-    ]),
-  )
+  const rows = verdicts.map((one) => ({
+    ...one,
+    rule: one.rule ?? (one.policy === 'authorization' && one.verdict === 'deny' ? 'none allows it' : null),
+  }))
+  console.log(formatTable(rows, ['function', 'direction', 'policy', 'verdict', 'rule']))
 }

@@ -12,7 +12,8 @@ interface Kind {
   shown?(row: Row): Row
 }
 
-const KINDS: Record<string, Kind> = {
+/** What can be listed. */
+export const KINDS: Record<string, Kind> = {
   functions: {
     columns: ['function', 'ready', 'desired', 'revision', 'requests', 'host', 'egress', 'failure'],
     name: (row) => `${row.namespace}/${row.name}`,

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { formatManifestError } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import { readManifests } from '../api/read-manifests.ts'
@@ -19,12 +20,15 @@ export async function loadFolder(
   const errors: string[] = []
   for (const path of paths) {
     try {
-      for (const file of await readManifestFolder(path)) files.set(file.path, file)
+      for (const file of await readManifestFolder(path)) files.set(resolve(file.path), file)
     } catch (error) {
       errors.push(readProblem(path, error as NodeJS.ErrnoException))
     }
   }
-  if (errors.length > 0) return { ok: false, errors }
+  if (errors.length > 0) {
+    const read = readManifests([...files.values()])
+    return { ok: false, errors: read.ok ? errors : [...errors, ...read.errors.map(formatManifestError)] }
+  }
   const compiled = compileFiles(paths.join(', '), [...files.values()], overrides)
   return compiled.ok ? { ...compiled, files: [...files.values()] } : compiled
 }

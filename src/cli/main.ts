@@ -36,4 +36,7 @@ for (const add of [
 ]) {
   add(program)
 }
+for (const command of program.commands) {
+  command.showHelpAfterError(`(mayfly ${command.name()} --help says more)`)
+}
 await program.parseAsync()

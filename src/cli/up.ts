@@ -147,12 +147,17 @@ function greet({ mesh }: RunningMesh): void {
   }
 }
 
+/** A terminal sends Ctrl-C to every process at once, and npm passes its own on: what comes so soon again is the same one. */
+const SAME_SIGNAL_MS = 300
+
 /** First signal: drain. Second: end at once; engines and instances end with this process. */
 function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false
+  let first: { signal: NodeJS.Signals; at: number } | null = null
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(130)
-    stopping = true
+    const at = performance.now()
+    if (first?.signal === signal && at - first.at < SAME_SIGNAL_MS) return
+    if (first) process.exit(130)
+    first = { signal, at }
     notice(`${signal}: requests under way may end, new connections are refused; again to end at once`)
     stop().then(
       () => process.exit(0),

@@ -49,6 +49,7 @@ export function explainRequest(
 ): Explanation {
   const to = mesh.functions.get(request.to)!
   const from = request.from === null ? null : mesh.functions.get(request.from)!
+  if (!from && to.spec.clusterLocal) return notServed(to)
   const head = Buffer.from(requestHead(mesh, to, from, request), 'latin1')
   const facts: ConnectionFacts = {
     direction: from ? DIRECTION_OUTBOUND : DIRECTION_INGRESS,
@@ -71,6 +72,12 @@ export function explainRequest(
     return { outcome: 'refused', status: 500, text: decision.reason, verdicts, microseconds }
   const { status, text } = decision.denial
   return { outcome: status === 403 ? 'denied' : 'refused', status, text, verdicts, microseconds }
+}
+
+/** The gateway does not know the name, whatever policies say. */
+function notServed({ spec }: CompiledFunction): Explanation {
+  const text = `the gateway does not serve ${spec.key}, which is cluster-local: only functions may call it`
+  return { outcome: 'refused', status: 404, text, verdicts: [], microseconds: 0 }
 }
 
 /** The median of several runs: the first ones of a new module are slower than an engine, which is warm, ever sees. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -129,4 +130,12 @@ test('what changes nothing, and what is hidden or no manifest, is not reported',
   write('node_modules/c.yaml', 'x')
   write('b.yaml', 'two')
   assert.deepEqual(await nextReport(), { 'a.yaml': 'one', 'b.yaml': 'two' })
+})
+
+test('what is no file is refused, not waited for', async () => {
+  spawnSync('mkfifo', [join(folder, 'pipe.yaml')])
+  await assert.rejects(readManifestFolder(folder), /pipe\.yaml is no file: remove it/)
+  rmSync(join(folder, 'pipe.yaml'))
+  symlinkSync('/dev/zero', join(folder, 'endless.yaml'))
+  await assert.rejects(readManifestFolder(folder), /endless\.yaml is no file/)
 })

@@ -147,7 +147,12 @@ async function listManifests(path: string): Promise<{ files: string[]; folders: 
       if (entry.name.startsWith('.') || entry.name === 'node_modules') continue
       const child = join(folders[i]!, entry.name)
       if (entry.isDirectory()) folders.push(child)
-      else if (/\.ya?ml$/.test(entry.name)) files.push(child)
+      else if (/\.ya?ml$/.test(entry.name)) {
+        // Reading a pipe would wait for ever. A file that is named on the command line may be one.
+        if (!entry.isFile() && !(await stat(child)).isFile())
+          throw new Error(`${child} is no file: remove it`)
+        files.push(child)
+      }
     }
   }
   return { files: files.sort(), folders }

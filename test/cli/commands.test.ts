@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
+import { until } from '../e2e/cluster.ts'
 import { MAIN, startTestMesh, type TestMesh } from '../start-mesh.ts'
 import { runCommand } from './run-command.ts'
 
@@ -88,6 +89,16 @@ test('explain names the rule that decided, for a described request and for a pas
   assert.match(past.stdout, /authorization +allow +.*visitors rule 0 \(.*policies\.yaml:1\)/)
 })
 
+test('explain tells what no policy shows: that the gateway does not serve a function', async () => {
+  const shop = join(import.meta.dirname, '../../examples/shop')
+  const [outside, inside] = await Promise.all([
+    run('explain', '-f', shop, '--to', 'payment', '-o', 'json'),
+    run('explain', '-f', shop, '--from', 'cart', '--to', 'payment'),
+  ])
+  assert.deepEqual([JSON.parse(outside.stdout).outcome, JSON.parse(outside.stdout).status], ['refused', 404])
+  assert.match(inside.stdout, /^denied \(403\).*\n.*\n.*\n.*\n.*\n.*authorization +deny +none allows it$/m)
+})
+
 test('what allow prints, appended to the manifests, permits that call', async () => {
   const refused = await run('invoke', 'back', '--as', 'front')
   assert.equal(refused.code, 1)
@@ -105,6 +116,22 @@ test('allow says when the caller’s own Sidecar stands in the way', async () =>
   const printed = await run('allow', '-f', shop, 'frontend', 'payment')
   assert.equal(printed.code, 0)
   assert.match(printed.stderr, /Sidecar shop\/frontend-knows .* add shop\/payment\.shop\.svc\.cluster\.local/)
+})
+
+test('allow says when a DENY policy stands in the way', async () => {
+  const deny = POLICY.replace('rules:', 'action: DENY\n  rules:').replace('visitors', 'nobody')
+  mesh.write('deny.yaml', deny)
+  const printed = await until(
+    () => run('allow', 'back', 'front'),
+    ({ stderr }) => stderr !== '',
+  )
+  assert.match(printed.stdout, /kind: AuthorizationPolicy/)
+  assert.match(printed.stderr, /one denies GET \/: .*test\/nobody rule 0 \(.*deny\.yaml:1\)/)
+  rmSync(join(mesh.dir, 'deny.yaml'))
+  await until(
+    () => run('allow', 'back', 'front'),
+    ({ stderr }) => stderr === '',
+  )
 })
 
 test('logs -f follows what functions write, and ends with its reader', async () => {
@@ -134,9 +161,8 @@ test('validate prints every error with its place, and ends with 1', async () => 
   const bad = await run('validate', join(mesh.dir, 'notes.txt'), '/no/such/file')
   assert.equal(bad.code, 1)
   assert.match(bad.stderr, /\/no\/such\/file: there is no such file/)
-  const errors = await run('validate', join(mesh.dir, 'notes.txt'))
-  assert.match(errors.stderr, /notes\.txt:1:1: /)
-  assert.match(errors.stderr, /notes\.txt:4:1: apiVersion: is missing/)
+  assert.match(bad.stderr, /notes\.txt:1:1: /)
+  assert.match(bad.stderr, /notes\.txt:4:1: apiVersion: is missing/)
 })
 
 test('a wrong command line ends with 2 and a sentence that helps', async () => {
