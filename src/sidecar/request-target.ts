@@ -1,10 +1,10 @@
 // The four forms of a request target (RFC 9112 3.2), and what is called: host, path and query.
 
 import { readAuthority, readHostLen, readHostName, readIsAddress, readPortNumber } from './authority.ts'
-import { isExactly, isText, SLASH } from './bytes.ts'
+import { COLON, DOT, isExactly, isText, SLASH } from './bytes.ts'
 import { FIELD_HOST } from './layout/fields.ts'
 import { DIRECTION_OUTBOUND, REASON_HOST, REASON_TARGET } from './layout/record.ts'
-import { SCRATCH_HOST, SCRATCH_TEXT } from './layout/scratch.ts'
+import { SCRATCH_AUTHORITY, SCRATCH_HOST, SCRATCH_TEXT } from './layout/scratch.ts'
 import {
   authorityLen,
   authorityPtr,
@@ -66,8 +66,20 @@ function readHost(): bool {
 
 function takeAuthority(ptr: i32, len: i32): bool {
   if (!readAuthority(ptr, len)) return fail(REASON_HOST)
-  setAuthority(ptr, len, readHostLen(), readPortNumber())
+  let hostEnd = ptr
+  while (hostEnd < ptr + len && load<u8>(hostEnd) != COLON) hostEnd++
+  if (load<u8>(ptr) != 0x5b && load<u8>(hostEnd - 1) == DOT) takeWithoutDot(ptr, hostEnd, ptr + len)
+  else setAuthority(ptr, len, readHostLen(), readPortNumber())
   return true
+}
+
+// `a.shop.` names whom `a.shop` names, so a policy about the one is about the other too.
+function takeWithoutDot(ptr: i32, hostEnd: i32, end: i32): void {
+  const host = hostEnd - 1 - ptr
+  memory.copy(SCRATCH_AUTHORITY, ptr, host)
+  memory.copy(SCRATCH_AUTHORITY + host, hostEnd, end - hostEnd)
+  setAuthority(SCRATCH_AUTHORITY, host + end - hostEnd, readHostLen(), readPortNumber())
+  rewritten = true
 }
 
 // The target's authority counts, whatever Host says (RFC 9112 3.2.2).

@@ -16,6 +16,8 @@ export const SCRATCH_REQUEST_ID: i32 = SCRATCH + 0x1060
 export const SCRATCH_HOST: i32 = SCRATCH + 0x1100
 /** Where an address is put together from text. */
 export const SCRATCH_ADDRESS: i32 = SCRATCH + 0x1200
+/** An authority whose host was written with a final dot, without it: at most 253 bytes, ":" and a port. */
+export const SCRATCH_AUTHORITY: i32 = SCRATCH + 0x1240
 /** The core's spare room ends here. */
 export const SCRATCH_AUTHORIZATION: i32 = SCRATCH + 0x1400
 export const SCRATCH_TRACING: i32 = SCRATCH + 0x1800
