@@ -56,7 +56,7 @@ describe('conditions', () => {
     table(when('request.headers[x]', 'values: ["*"]'), [
       [false, {}],
       [true, fields(['x', 'y'])],
-      [false, fields(['x', ''])],
+      [true, fields(['x', ''])],
     ])
     table(when('request.headers[x]', 'notValues: ["*"]'), [
       [true, {}],

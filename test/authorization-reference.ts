@@ -127,7 +127,8 @@ function attribute(
     const found = request.headers
       .filter(([other]) => other.toLowerCase() === name)
       .map(([, content]) => content)
-    return found.length > 0 && text(value, found.join(name === 'cookie' ? '; ' : ','))
+    // Of a field, presence is presence, as in Envoy: an empty one is there.
+    return found.length > 0 && (value === '*' || text(value, found.join(name === 'cookie' ? '; ' : ',')))
   }
   switch (key) {
     case 'source.ip':

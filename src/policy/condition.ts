@@ -92,7 +92,7 @@ function encodePayload({ attribute, values }: Condition, domains: TrustDomains):
     case 'header': {
       const name = Buffer.from(attribute.name.toLowerCase(), 'utf8')
       const subject = new ByteWriter().u32(fieldNameHash(attribute.name)).u32(name.length).bytes(name).align()
-      return after(subject, stringList(values.map(parseStringMatch)))
+      return after(subject, stringList(values.map(headerMatch)))
     }
     case 'claim': {
       const path = claimPath(attribute.path)
@@ -154,6 +154,11 @@ function textValues(of: keyof typeof TEXT_ATTRIBUTES, values: readonly string[],
 function serviceAccountMatch(value: string, policyNamespace: string): StringMatch {
   const [namespace, name] = value.includes('/') ? value.split('/', 2) : [policyNamespace, value]
   return { form: 'suffix', text: `/ns/${namespace}/sa/${name}` }
+}
+
+/** `*` asks whether the field is there, empty or not, as Istio has it: else an empty field would pass a DENY. */
+function headerMatch(value: string): StringMatch {
+  return value === '*' ? { form: 'prefix', text: '' } : parseStringMatch(value)
 }
 
 function stringList(matches: readonly StringMatch[]): Payload {

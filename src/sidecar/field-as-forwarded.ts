@@ -8,7 +8,11 @@ import { fieldDropped } from './fields.ts'
 import { cameByTls, replacedFields } from './forwarded.ts'
 import { outIp } from './ip-address.ts'
 import {
+  FIELD_CONNECTION,
   FIELD_COOKIE,
+  FIELD_EXPECT,
+  FIELD_TE,
+  FIELD_UPGRADE,
   FIELD_X_FORWARDED_FOR,
   FIELD_X_FORWARDED_PROTO,
   FIELD_X_REQUEST_ID,
@@ -32,6 +36,7 @@ import {
 } from './message.ts'
 import { sectionLen, sectionPtr } from './policy.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
+import { expectsContinue, takesTrailers, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
 
 /** For each field's index the address of its joined value, as u32 length and bytes; 0 where none was written yet. */
 const JOINED: i32 = SCRATCH_AUTHORIZATION
@@ -54,11 +59,13 @@ export function forgetForwarded(): void {
 export function findForwarded(namePtr: i32, nameLen: i32, hash: u32): bool {
   const id = idOfName(namePtr, nameLen, hash)
   if (id == FIELD_X_REQUEST_ID) return take(requestIdPtr(), REQUEST_ID_LEN)
+  if (isIn(HOP_BY_HOP, id)) return findHopByHop(id)
   const isIngress = direction() == DIRECTION_INGRESS
   if (isIngress && id == FIELD_X_FORWARDED_PROTO) return writeProto()
   const first = notDropped(findField(namePtr, nameLen, hash))
   if (isIngress && id == FIELD_X_FORWARDED_FOR) return writeForwardedFor(first)
-  if (first < 0 || isIn(HOP_BY_HOP | replacedFields(trustedProxies()), id)) return false
+  if (first < 0 || isIn(replacedFields(trustedProxies()), id)) return false
+  if (id == FIELD_EXPECT && !expectsContinue()) return false
   const second = notDropped(nextField(first))
   if (second < 0) return take(fieldValuePtr(first), fieldValueLen(first))
   return writeList(first, second, id == FIELD_COOKIE)
@@ -88,6 +95,12 @@ function take(ptr: i32, len: i32): bool {
   return true
 }
 
+function takeText(text: string): bool {
+  const start = outPosition()
+  outText(text)
+  return take(start, outPosition() - start)
+}
+
 /** A record of u32 length and bytes. */
 function takeRecord(record: i32): bool {
   return record == 0 ? take(0, 0) : take(record + 4, load<i32>(record))
@@ -108,9 +121,17 @@ function endRecord(record: i32): i32 {
 }
 
 function writeProto(): bool {
-  const start = outPosition()
-  outText(cameByTls(trustedProxies()) ? 'https' : 'http')
-  return take(start, outPosition() - start)
+  return takeText(cameByTls(trustedProxies()) ? 'https' : 'http')
+}
+
+/** What outHopByHop of forward-head.ts writes. */
+function findHopByHop(id: i32): bool {
+  const upgrades = upgradeValueLen() > 0
+  if (id == FIELD_UPGRADE) return upgrades && take(upgradeValuePtr(), upgradeValueLen())
+  if (id == FIELD_TE) return takesTrailers() && takeText('trailers')
+  if (id != FIELD_CONNECTION) return false
+  if (!takesTrailers()) return upgrades && takeText('upgrade')
+  return takeText(upgrades ? 'upgrade, te' : 'te')
 }
 
 /** What came, then the peer's own address. */

@@ -1,0 +1,89 @@
+// Header conditions judge what the function will get, also where that is not what was received.
+
+import { test } from 'node:test'
+import { DIRECTION_INGRESS } from '../src/sidecar/layout/record.ts'
+import { policy, table } from './authorization-world.ts'
+
+const denied = (when: string) =>
+  policy('{rules: [{}]}', { name: 'all' }) + policy(`{action: DENY, rules: [{when: [${when}]}]}`)
+
+test('"*" is about a field being there, be it empty', () => {
+  table(denied('{key: "request.headers[x-debug]", values: ["*"]}'), [
+    [false, { headers: [['X-Debug', '1']] }],
+    [false, { headers: [['X-Debug', '']] }],
+    [true, { headers: [['X-Debugs', '1']] }],
+    [true, {}],
+  ])
+  table(denied('{key: "request.headers[x-key]", notValues: ["*"]}'), [
+    [true, { headers: [['x-key', '']] }],
+    [false, {}],
+  ])
+})
+
+test('Host is the one that is forwarded', () => {
+  table(denied('{key: "request.headers[host]", values: [admin.shop]}'), [
+    [false, { authority: 'admin.shop' }],
+    [false, { authority: 'other', path: 'http://admin.shop/', direction: DIRECTION_INGRESS }],
+    [true, { authority: 'admin.shop', path: 'http://other/', direction: DIRECTION_INGRESS }],
+    [false, { authority: 'admin.shop.' }],
+  ])
+})
+
+test('a host with a final dot is that without', () => {
+  const yaml = policy('{rules: [{}]}', { name: 'all' })
+  table(
+    yaml + policy('{action: DENY, rules: [{to: [{operation: {hosts: [payment.shop, "payment.shop:*"]}}]}]}'),
+    [
+      [false, { authority: 'payment.shop' }],
+      [false, { authority: 'payment.shop.' }],
+      [false, { authority: 'PAYMENT.shop.:80' }],
+      [false, { authority: 'x', path: 'http://payment.shop./' }],
+      [true, { authority: 'payment' }],
+    ],
+  )
+  table(policy('{rules: [{to: [{operation: {hosts: [payment.shop]}}]}]}'), [
+    [true, { authority: 'payment.shop.' }],
+    [false, { authority: 'payment.shop.:80' }],
+  ])
+})
+
+test('Upgrade, TE, Connection and Expect are judged where they go on', () => {
+  const websocket = [
+    ['Connection', 'Upgrade'],
+    ['Upgrade', 'websocket'],
+  ] as const
+  table(denied('{key: "request.headers[upgrade]", values: [websocket]}'), [
+    [false, { headers: websocket }],
+    [true, { headers: [['Upgrade', 'websocket']] }],
+    [true, {}],
+  ])
+  table(denied('{key: "request.headers[connection]", values: ["upgrade*"]}'), [
+    [false, { headers: websocket }],
+    [true, { headers: [['Connection', 'keep-alive']] }],
+  ])
+  table(denied('{key: "request.headers[te]", values: ["*"]}'), [
+    [
+      false,
+      {
+        headers: [
+          ['Connection', 'TE'],
+          ['TE', 'trailers'],
+        ],
+      },
+    ],
+    [true, { headers: [['TE', 'trailers']] }],
+  ])
+  table(denied('{key: "request.headers[expect]", values: ["*"]}'), [
+    [true, { headers: [['Expect', '100-continue']] }],
+    [
+      false,
+      {
+        method: 'POST',
+        headers: [
+          ['Expect', '100-continue'],
+          ['Content-Length', '3'],
+        ],
+      },
+    ],
+  ])
+})
