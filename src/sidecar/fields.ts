@@ -1,8 +1,8 @@
 // The field table of the head that the phase judges: filled by field-section.ts, read by every policy.
 
-import { equalIgnoreCase } from './bytes.ts'
+import { equalIgnoreCase, SP } from './bytes.ts'
 import { SCRATCH_FIELDS, SCRATCH_FIRST } from './layout/scratch.ts'
-import { outBytes } from './writer.ts'
+import { outBytes, outText } from './writer.ts'
 
 const ENTRY_SIZE: i32 = 28
 const NAME_PTR: usize = 0
@@ -115,7 +115,7 @@ export function addField(
   if (id != 0 && load<u8>(SCRATCH_FIRST + id) == 0) store<u8>(SCRATCH_FIRST + id, count as u8)
 }
 
-/** Writes the lines of all fields but the dropped ones and those whose FIELD_* id is in the set, as they came. */
+/** Writes the lines of all fields but the dropped ones and those whose FIELD_* id is in the set, as they came but for white space around values. */
 export function outFieldLines(without: u64): void {
   // Lines that follow each other in the received head are copied at once.
   let start = 0
@@ -128,6 +128,25 @@ export function outFieldLines(without: u64): void {
       start = line
     }
     end = fieldLineEnd(i)
+    if (isPlain(i)) continue
+    if (line != start) outBytes(start, line - start)
+    outPlainLine(i)
+    start = end
   }
   if (end != start) outBytes(start, end - start)
+}
+
+/** Whether there is no white space around the value but one space before it: some servers take the rest for the value's. */
+function isPlain(i: i32): bool {
+  const value = fieldValuePtr(i)
+  const blanks = value - fieldNamePtr(i) - fieldNameLen(i) - 1
+  if (blanks > 1 || (blanks == 1 && load<u8>(value - 1) != SP)) return false
+  return value + fieldValueLen(i) + 2 == fieldLineEnd(i)
+}
+
+function outPlainLine(i: i32): void {
+  outBytes(fieldNamePtr(i), fieldNameLen(i))
+  outText(': ')
+  outBytes(fieldValuePtr(i), fieldValueLen(i))
+  outText('\r\n')
 }
