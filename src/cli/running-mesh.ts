@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
 import type { ListenFailure } from '../control/listener-plan.ts'
-import { Mesh } from '../control/mesh.ts'
+import { ENGINES, Mesh } from '../control/mesh.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type EngineKind, spawnEngine } from './spawn-engine.ts'
 
@@ -79,6 +79,8 @@ function listenProblem(gateway: Gateway, failure: ListenFailure): string {
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return `${gateway.host} is no address of this machine: correct --gateway`
+    case ENGINES:
+      return `the engines do not start (${failure.message}): what they say stands above`
     default:
       return `cannot listen on ${address}: ${failure.message}`
   }

@@ -28,7 +28,11 @@ export function spawnEngine(kind: EngineKind): SpawnEngine {
       events.exit(how)
     }
     child.on('message', (message) => events.message(message as Parameters<typeof events.message>[0]))
-    child.on('error', (error) => end(error.message))
+    child.on('error', (error) => {
+      // Its channel is broken: without control it must not go on beside the one that takes its place.
+      child.kill('SIGKILL')
+      end(error.message)
+    })
     child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`))
     return {
       pid: child.pid,

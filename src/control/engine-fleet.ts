@@ -22,23 +22,34 @@ export interface FleetEvents {
   died(engine: string, how: string): void
 }
 
-/** A dead engine is started again at once; one that dies within this time after its start waits this long, in milliseconds. */
+/** A dead engine is replaced at once; one that dies within this time after its start after a pause, doubled each time. In milliseconds. */
 const RESTART_MS = 1_000
+const LONGEST_PAUSE_MS = 30_000
+/** So many engines die before the fleet is complete for the first time, and it is given up. */
+const MOST_FAILED_STARTS = 4
 /** An engine answers a query within this time or is taken to have no answer. */
 const QUERY_MS = 2_000
+
+interface Entry {
+  link: EngineLink
+  up: boolean
+  startedAt: number
+  /** How many engines before it, one after the other, died at their start. */
+  failures: number
+}
 
 /** Keeps a fixed number of engines running. */
 export class EngineFleet {
   readonly #spawn: SpawnEngine
   readonly #events: FleetEvents
-  readonly #links = new Map<string, { link: EngineLink; up: boolean; startedAt: number }>()
+  readonly #links = new Map<string, Entry>()
   readonly #queries = new Map<number, { engine: string; answered(answer: unknown): void }>()
   readonly #restarts = new Set<NodeJS.Timeout>()
   #nextQuery = 1
   #serial = 0
   /** Engines that have not ended their last requests yet, and what to do when all have. */
   #draining: { left: Set<string>; done: () => void } | null = null
-  #starting: { count: number; resolve: () => void } | null = null
+  #starting: { count: number; failed: number; resolve: (problem: string | null) => void } | null = null
   #stopped = false
 
   constructor(spawn: SpawnEngine, events: FleetEvents) {
@@ -46,11 +57,11 @@ export class EngineFleet {
     this.#events = events
   }
 
-  /** Resolves once `count` engines accept messages. */
-  start(count: number): Promise<void> {
+  /** Resolves once `count` engines accept messages, or with why they do not. */
+  start(count: number): Promise<string | null> {
     return new Promise((resolve) => {
-      this.#starting = { count, resolve }
-      for (let i = 0; i < count; i++) this.#start()
+      this.#starting = { count, failed: 0, resolve }
+      for (let i = 0; i < count; i++) this.#start(0)
     })
   }
 
@@ -82,28 +93,35 @@ export class EngineFleet {
   async drain(timeoutMs: number): Promise<void> {
     this.#stopped = true
     for (const timer of this.#restarts) clearTimeout(timer)
-    const running = this.engines()
-    if (running.length > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs)
-        const done = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-        this.#draining = { left: new Set(running), done }
-        for (const engine of running) this.send(engine, { type: 'drain' })
-      })
-    }
+    const deadline = Date.now() + timeoutMs
+    await this.#drainStep('drain-gateway', deadline)
+    await this.#drainStep('drain', deadline)
     for (const { link } of this.#links.values()) link.kill()
   }
 
-  #start(): void {
+  /** A request that came in through one engine may need any other, so all take a step together. */
+  #drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void> {
+    const left = new Set(this.engines())
+    if (left.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#draining = null
+        resolve()
+      }
+      const timer = setTimeout(done, deadline - Date.now())
+      this.#draining = { left, done }
+      for (const engine of left) this.send(engine, { type })
+    })
+  }
+
+  #start(failures: number): void {
     const name = `engine-${this.#serial++}`
     const link = this.#spawn(name, {
       message: (message) => this.#message(name, message),
       exit: (how) => this.#exit(name, how),
     })
-    this.#links.set(name, { link, up: false, startedAt: Date.now() })
+    this.#links.set(name, { link, up: false, startedAt: Date.now(), failures })
   }
 
   #message(name: string, message: FromEngine): void {
@@ -113,10 +131,11 @@ export class EngineFleet {
       case 'up':
         entry.up = true
         for (const initial of this.#events.started(name)) entry.link.send(initial)
-        if (this.#starting && this.engines().length >= this.#starting.count) this.#starting.resolve()
+        if (this.#starting && this.engines().length >= this.#starting.count) this.#started(null)
         return
       case 'answer':
         return this.#queries.get(message.id)?.answered(message.answer)
+      case 'gateway-drained':
       case 'drained':
         return this.#drained(name)
       default:
@@ -131,15 +150,19 @@ export class EngineFleet {
     for (const query of this.#queries.values()) if (query.engine === name) query.answered(undefined)
     if (this.#stopped) return this.#drained(name)
     this.#events.died(name, how)
-    const quickly = Date.now() - entry.startedAt < RESTART_MS
-    const timer = setTimeout(
-      () => {
-        this.#restarts.delete(timer)
-        this.#start()
-      },
-      quickly ? RESTART_MS : 0,
-    )
+    if (this.#starting && ++this.#starting.failed === MOST_FAILED_STARTS) this.#started(how)
+    const failures = Date.now() - entry.startedAt < RESTART_MS ? entry.failures + 1 : 0
+    const pause = failures === 0 ? 0 : Math.min(RESTART_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS)
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer)
+      this.#start(failures)
+    }, pause)
     this.#restarts.add(timer)
+  }
+
+  #started(problem: string | null): void {
+    this.#starting?.resolve(problem)
+    this.#starting = null
   }
 
   #drained(name: string): void {

@@ -15,6 +15,9 @@ const TURN_MS = 100
 /** Beyond the engines' own drain time. */
 const DRAIN_SLACK_MS = 1_000
 
+/** The code of a failure that is the engines' own: they do not start. */
+export const ENGINES = 'ENGINES'
+
 export interface MeshOptions {
   gateway: { host: string; port: number }
   engines: number
@@ -57,10 +60,11 @@ export class Mesh {
     this.#egress = new EgressAddresses(this.#plan, '127.0.0.1', options.notice)
   }
 
-  /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't. */
+  /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't (the code may be ENGINES). */
   async start(): Promise<ListenFailure | null> {
     for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
-    await this.#fleet.start(this.#options.engines)
+    const problem = await this.#fleet.start(this.#options.engines)
+    if (problem !== null) return { code: ENGINES, message: problem }
     const { host, port } = this.#options.gateway
     const gateway = this.#plan.open('gateway', host, port, { kind: 'gateway' })
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))

@@ -81,6 +81,9 @@ export type ToEngine =
   | { type: 'assign'; id: string; role: ListenerRole }
   | { type: 'unlisten'; id: string }
   | { type: 'query'; id: number; query: EngineQuery }
+  /** Accept nothing more from outside, and say when the last request from there has ended. */
+  | { type: 'drain-gateway' }
+  /** The same for calls of functions, which requests that came in through any engine may need until they have ended. */
   | { type: 'drain' }
 
 export type EngineQuery = { kind: 'counters' } | { kind: 'decision'; requestId: string }
@@ -100,4 +103,5 @@ export type FromEngine =
   | { type: 'demand'; reports: DemandReport[] }
   | { type: 'returned'; key: string; endpoint: string; slots: number }
   | { type: 'answer'; id: number; answer: unknown }
+  | { type: 'gateway-drained' }
   | { type: 'drained' }

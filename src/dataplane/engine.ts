@@ -82,16 +82,23 @@ export class Engine {
         return this.#listeners.unlisten(message.id)
       case 'query':
         return this.#hooks.send({ type: 'answer', id: message.id, answer: this.#answer(message.query) })
+      case 'drain-gateway':
+        return void this.#drainGateway()
       case 'drain':
         this.#drain()
     }
   }
 
-  async #drain(): Promise<void> {
-    if (this.#context.draining) return
+  async #drainGateway(): Promise<void> {
     this.#context.draining = true
     this.#context.sidecars.draining = true
-    await this.#listeners.drain(this.#context.mesh.limits.drainTimeoutMs)
+    this.#listeners.cutAfter(this.#context.mesh.limits.drainTimeoutMs)
+    await this.#listeners.drain((role) => role.kind === 'gateway')
+    this.#hooks.send({ type: 'gateway-drained' })
+  }
+
+  async #drain(): Promise<void> {
+    await this.#listeners.drain(() => true)
     clearInterval(this.#ticker)
     for (const entry of this.#context.functions.entries()) entry.close('the engine has stopped')
     this.#hooks.send({ type: 'drained' })

@@ -12,7 +12,7 @@ const BACKLOG = 4096
 export class Listeners {
   readonly #engine: EngineContext
   readonly #servers = new Map<string, { server: Server; role: ListenerRole }>()
-  readonly #connections = new Map<ClientConnection, ListenerRole['kind']>()
+  readonly #connections = new Map<ClientConnection, ListenerRole>()
   #whenClosed: (() => void) | null = null
 
   constructor(engine: EngineContext) {
@@ -51,28 +51,24 @@ export class Listeners {
     this.#servers.delete(id)
   }
 
-  /**
-   * Accepts nothing more, ends idle connections and lets requests under way end; after `timeoutMs` the rest is cut. First
-   * the gateway's: while one of its requests is under way, functions may have to call each other for it.
-   */
-  async drain(timeoutMs: number): Promise<void> {
-    const cut = setTimeout(() => {
-      for (const connection of this.#connections.keys()) connection.socket.destroy()
-    }, timeoutMs)
-    await this.#drainKind((kind) => kind === 'gateway')
-    await this.#drainKind(() => true)
-    clearTimeout(cut)
-  }
-
-  async #drainKind(isMeant: (kind: ListenerRole['kind']) => boolean): Promise<void> {
-    for (const [id, { role }] of this.#servers) if (isMeant(role.kind)) this.unlisten(id)
-    const left = () => [...this.#connections].filter(([, kind]) => isMeant(kind))
+  /** Where `isMeant`: accepts nothing more, ends idle connections; resolves when requests under way there have ended. */
+  async drain(isMeant: (role: ListenerRole) => boolean): Promise<void> {
+    for (const [id, { role }] of this.#servers) if (isMeant(role)) this.unlisten(id)
+    const left = () => [...this.#connections].filter(([, role]) => isMeant(role))
     for (const [connection] of left()) if (connection.idle) connection.close()
     while (left().length > 0) {
       await new Promise<void>((resolve) => {
         this.#whenClosed = resolve
       })
     }
+  }
+
+  /** Cuts what has not ended by itself in `ms`. */
+  cutAfter(ms: number): void {
+    const timer = setTimeout(() => {
+      for (const connection of this.#connections.keys()) connection.socket.destroy()
+    }, ms)
+    timer.unref()
   }
 
   #accept(socket: Socket, role: ListenerRole): void {
@@ -94,7 +90,7 @@ export class Listeners {
     }
     const caller = role.kind === 'gateway' ? null : { key: role.caller }
     const connection = new ClientConnection(this.#engine, socket, facts, caller)
-    this.#connections.set(connection, role.kind)
+    this.#connections.set(connection, role)
     counters.connectionsOpen++
     socket.on('close', () => {
       this.#connections.delete(connection)
