@@ -115,6 +115,7 @@ function normalise(path: string, form: string): string | null {
     return /[A-Za-z0-9._~-]/.test(character) ? character : whole
   })
   const segments = text.replaceAll('\\', '/').split('/').slice(1)
+  if (segments.some((segment) => /^\.\.?;/.test(segment))) return null
   const kept: string[] = []
   for (const [i, segment] of segments.entries()) {
     const isLast = i === segments.length - 1

@@ -1,12 +1,14 @@
 // Path normalisation, as Istio's MeshConfig.pathNormalization says. What comes out is both judged and forwarded.
 // BASE: percent-encoded unreserved characters decoded, "\" read as "/", dot segments removed (RFC 3986 6.2.2);
 // MERGE_SLASHES: besides, runs of "/" become one; DECODE_AND_MERGE_SLASHES: first %2F and %5C are decoded.
-// A bad or NUL escape and a path that climbs above the root are refused rather than repaired.
+// A bad or NUL escape, a path that climbs above the root and a dot segment with parameters ("..;x", which to some servers
+// is "..") are refused rather than repaired.
 
 import { BACKSLASH, DASH, DOT, hexValue, isDigit, PERCENT, SLASH, UNDERSCORE } from './bytes.ts'
 import { NORMALIZE_DECODE_AND_MERGE_SLASHES, NORMALIZE_MERGE_SLASHES, NORMALIZE_NONE } from './layout/http.ts'
 import { outPosition, outReserve, pathLen, pathPtr, setPath } from './message.ts'
 
+const SEMICOLON: u32 = 0x3b
 const TILDE: u32 = 0x7e
 
 // The writer's end and the start of the segment being written: the address after the last "/".
@@ -72,8 +74,14 @@ function endSegment(root: i32): bool {
     end = segment - 1
     while (load<u8>(end - 1) != SLASH) end--
     removed = true
-  }
+  } else return !isDotWithParameters(len)
   return true
+}
+
+function isDotWithParameters(len: i32): bool {
+  if (len < 2 || load<u8>(segment) != DOT) return false
+  const second: u32 = load<u8>(segment + 1)
+  return second == SEMICOLON || (second == DOT && len > 2 && load<u8>(segment + 2) == SEMICOLON)
 }
 
 function mergeSlashes(out: i32): void {

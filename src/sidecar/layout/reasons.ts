@@ -33,7 +33,10 @@ export const REASONS: readonly Reason[] = [
   reason('expect', 'the only expectation that can be met is "100-continue"'),
   reason('connect', 'CONNECT is not served: calls go by http://callee.namespace/, not through a tunnel'),
   reason('upgrade', 'the Upgrade is malformed, comes with a body, or was not asked for'),
-  reason('path', 'the path holds a bad or NUL escape, or leads above its root'),
+  reason(
+    'path',
+    'the path holds a bad or NUL escape or a dot segment with parameters, or leads above its root',
+  ),
   reason('port', 'the port is not accepted'),
   reason('egress', 'the callee may not be called'),
   reason('authorization', 'not permitted by any AuthorizationPolicy'),
