@@ -64,7 +64,8 @@ test('with containerConcurrency 1 and one instance, requests come one by one, an
 
 test('with max-scale 3, three instances share the load, each with one request at a time', async () => {
   await client.get('/', 'three')
-  const bodies = (await burst(90, () => fresh(mesh, 'three'))).map(({ body }) => JSON.parse(body))
+  // No more than the bound of one engine's queue, to which chance may lead them all.
+  const bodies = (await burst(45, () => fresh(mesh, 'three'))).map(({ body }) => JSON.parse(body))
   assert.deepEqual([...new Set(bodies.map(({ seen }) => seen))], [1])
   assert.equal(new Set(bodies.map(({ pid }) => pid)).size, 3)
 })
