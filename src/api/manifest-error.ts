@@ -29,5 +29,12 @@ export type ManifestError = {
 /** One line for people: `FILE:LINE:COLUMN: FIELD: MESSAGE (CODE)`. */
 export function formatManifestError(error: ManifestError): string {
   const field = error.field === '' ? '' : `${error.field}: `
-  return `${error.file}:${error.line}:${error.column}: ${field}${error.message} (${error.code})`
+  return visible(`${error.file}:${error.line}:${error.column}: ${field}${error.message} (${error.code})`)
+}
+
+/** Characters that would end the line, steer a terminal or turn the text around are written as escapes. */
+function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, (character) => {
+    return `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`
+  })
 }
