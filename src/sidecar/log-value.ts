@@ -1,7 +1,8 @@
 // Values in a log line, escaped so that no byte of a request can end the line, leave its quotes or forge a field.
 //
 // Text: as nginx does, `"`, `\` and every byte that is not printable ASCII become \xHH (two upper-case digits).
-// JSON: `"` and `\` get a backslash, control characters (DEL and U+0080 to U+009F too) become \u00HH; what is UTF-8 stays;
+// JSON: `"` and `\` get a backslash, control characters (DEL and U+0080 to U+009F too) become \u00HH, the separators of lines and
+// paragraphs \u2028 and \u2029; what else is UTF-8 stays;
 // a byte that is not part of valid UTF-8 becomes \u00HH as if it were ISO 8859-1, so that a line is always valid UTF-8.
 
 import { FORM_JSON_VALUE, FORM_TEXT, MAX_LOGGED_VALUE } from './layout/access-log.ts'
@@ -146,11 +147,17 @@ function escapeJson(ptr: i32, end: i32): i32 {
     return ptr + 2
   }
   if (len > 0) {
-    outBytes(ptr, len)
+    if (len == 3 && isSeparator(ptr)) outText(load<u8>(ptr, 2) == 0xa8 ? '\\u2028' : '\\u2029')
+    else outBytes(ptr, len)
     return ptr + len
   }
   outUnicode(byte)
   return ptr + 1
+}
+
+/** U+2028 or U+2029, which Node's readline and others take for the end of a line. */
+function isSeparator(ptr: i32): bool {
+  return load<u16>(ptr) == 0x80e2 && (load<u8>(ptr, 2) | 1) == 0xa9
 }
 
 function outUnicode(byte: u32): void {
