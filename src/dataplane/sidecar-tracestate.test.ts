@@ -103,6 +103,12 @@ describe('tracestate', () => {
     assert.ok(only!.length + 1 + many[0]!.length > 512, 'no more is dropped than must be')
   })
 
+  test('a lone member of 513 bytes goes, and its line with it', () => {
+    const key = 'k'.repeat(256)
+    assert.deepEqual(state(`${key}=${'v'.repeat(255)}`), [`${key}=${'v'.repeat(255)}`])
+    assert.deepEqual(state(`${key}=${'v'.repeat(256)}`), [])
+  })
+
   test('any list of members is kept as a whole or dropped as a whole', () => {
     const key = fc.stringMatching(/^[a-z][a-z0-9_*/-]{0,9}$/)
     const value = fc.stringMatching(/^[!-+.-<>-~]{1,9}$/)

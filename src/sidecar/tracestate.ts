@@ -52,7 +52,8 @@ export function clearTracestate(): void {
 }
 
 export function writeTracestate(): void {
-  if (count == 0) return
+  // Even a lone member may be too long.
+  if (count == 0 || total < 0) return
   outText('tracestate: ')
   let written = false
   for (let i = 0; i < count; i++) {
