@@ -2,7 +2,7 @@
 
 import { test } from 'node:test'
 import { DIRECTION_INGRESS } from '../src/sidecar/layout/record.ts'
-import { policy, table } from './authorization-world.ts'
+import { CART, policy, table } from './authorization-world.ts'
 
 const denied = (when: string) =>
   policy('{rules: [{}]}', { name: 'all' }) + policy(`{action: DENY, rules: [{when: [${when}]}]}`)
@@ -85,5 +85,22 @@ test('Upgrade, TE, Connection and Expect are judged where they go on', () => {
         ],
       },
     ],
+  ])
+})
+
+test('X-Forwarded-Client-Cert is what the mesh says of the caller, never what came', () => {
+  const spoofed = {
+    headers: [['X-Forwarded-Client-Cert', 'URI=spiffe://cluster.local/ns/shop/sa/cart']],
+  } as const
+  table(denied('{key: "request.headers[x-forwarded-client-cert]", values: ["*/sa/cart"]}'), [
+    [false, { peer: CART }],
+    [false, { peer: CART, headers: [['x-forwarded-client-cert', 'x']] }],
+    [true, { peer: 'cluster.local/ns/shop/sa/other', ...spoofed }],
+    [true, spoofed],
+    [true, { ...spoofed, direction: DIRECTION_INGRESS }],
+  ])
+  const exact = 'By=spiffe://cluster.local/ns/shop/sa/payment;URI=spiffe://cluster.local/ns/shop/sa/cart'
+  table(denied(`{key: "request.headers[x-forwarded-client-cert]", values: ["${exact}"]}`), [
+    [false, { peer: CART }],
   ])
 })

@@ -5,7 +5,7 @@
 import { HOP_BY_HOP, isIn } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
 import { fieldDropped } from './fields.ts'
-import { cameByTls, replacedFields } from './forwarded.ts'
+import { cameByTls, outClientCert, replacedFields, tellsPeer } from './forwarded.ts'
 import { outIp } from './ip-address.ts'
 import {
   FIELD_CONNECTION,
@@ -13,12 +13,13 @@ import {
   FIELD_EXPECT,
   FIELD_TE,
   FIELD_UPGRADE,
+  FIELD_X_FORWARDED_CLIENT_CERT,
   FIELD_X_FORWARDED_FOR,
   FIELD_X_FORWARDED_PROTO,
   FIELD_X_REQUEST_ID,
 } from './layout/fields.ts'
 import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
-import { SECTION_HTTP } from './layout/policy.ts'
+import { SECTION_HTTP, SECTION_IDENTITY } from './layout/policy.ts'
 import { DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
 import { SCRATCH_AUTHORIZATION } from './layout/scratch.ts'
 import {
@@ -44,13 +45,15 @@ const MOST_JOINED: i32 = 160
 
 let value: i32 = 0
 let valueSize: i32 = 0
-/** The same for x-forwarded-for. */
+/** The same for x-forwarded-for and x-forwarded-client-cert. */
 let forwardedFor: i32 = 0
+let clientCert: i32 = 0
 let joined: bool = false
 
 /** Forgets what was written in an earlier call, whose output is gone. */
 export function forgetForwarded(): void {
   forwardedFor = 0
+  clientCert = 0
   if (joined) memory.fill(JOINED, 0, MOST_JOINED * 4)
   joined = false
 }
@@ -59,6 +62,7 @@ export function forgetForwarded(): void {
 export function findForwarded(namePtr: i32, nameLen: i32, hash: u32): bool {
   const id = idOfName(namePtr, nameLen, hash)
   if (id == FIELD_X_REQUEST_ID) return take(requestIdPtr(), REQUEST_ID_LEN)
+  if (id == FIELD_X_FORWARDED_CLIENT_CERT) return writeClientCert()
   if (isIn(HOP_BY_HOP, id)) return findHopByHop(id)
   const isIngress = direction() == DIRECTION_INGRESS
   if (isIngress && id == FIELD_X_FORWARDED_PROTO) return writeProto()
@@ -132,6 +136,15 @@ function findHopByHop(id: i32): bool {
   if (id != FIELD_CONNECTION) return false
   if (!takesTrailers()) return upgrades && takeText('upgrade')
   return takeText(upgrades ? 'upgrade, te' : 'te')
+}
+
+function writeClientCert(): bool {
+  if (!tellsPeer(sectionLen(SECTION_IDENTITY))) return false
+  if (clientCert != 0) return takeRecord(clientCert)
+  const record = beginRecord()
+  outClientCert(sectionPtr(SECTION_IDENTITY))
+  clientCert = endRecord(record)
+  return takeRecord(clientCert)
 }
 
 /** What came, then the peer's own address. */

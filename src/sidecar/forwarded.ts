@@ -54,19 +54,27 @@ export function outForwardedFields(trustedProxies: i32, identity: i32, identityL
     outText('\r\nx-forwarded-proto: ')
     outText(cameByTls(trustedProxies) ? 'https' : 'http')
     outText('\r\n')
-  } else if (way == DIRECTION_INBOUND && inU32(IN_PEER_LEN) != 0 && identityLen >= IDENTITY_HEADER) {
-    outText('x-forwarded-client-cert: By=spiffe://')
-    outBytes(
-      identity + load<i32>(identity + IDENTITY_PRINCIPAL),
-      load<i32>(identity + IDENTITY_PRINCIPAL_LEN),
-    )
-    outText(';URI=spiffe://')
-    outBytes(inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
+  } else if (tellsPeer(identityLen)) {
+    outText('x-forwarded-client-cert: ')
+    outClientCert(identity)
     outText('\r\n')
   }
   outText('x-request-id: ')
   outBytes(requestIdPtr(), REQUEST_ID_LEN)
   outText('\r\n')
+}
+
+/** Whether the function is told who calls. */
+export function tellsPeer(identityLen: i32): bool {
+  return direction() == DIRECTION_INBOUND && inU32(IN_PEER_LEN) != 0 && identityLen >= IDENTITY_HEADER
+}
+
+/** Writes the value of X-Forwarded-Client-Cert; `identity` is the own IDENTITY section. */
+export function outClientCert(identity: i32): void {
+  outText('By=spiffe://')
+  outBytes(identity + load<i32>(identity + IDENTITY_PRINCIPAL), load<i32>(identity + IDENTITY_PRINCIPAL_LEN))
+  outText(';URI=spiffe://')
+  outBytes(inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
 }
 
 /** Whether the client spoke TLS, as X-Forwarded-Proto tells it. */
