@@ -104,3 +104,18 @@ test('X-Forwarded-Client-Cert is what the mesh says of the caller, never what ca
     [false, { peer: CART }],
   ])
 })
+
+test('the framing is judged as it is written anew', () => {
+  const post = (name: string, value: string) => ({ method: 'POST', headers: [[name, value]] }) as const
+  table(denied('{key: "request.headers[transfer-encoding]", values: [chunked]}'), [
+    [false, post('Transfer-Encoding', 'CHUNKED')],
+    [true, post('Content-Length', '1')],
+  ])
+  table(denied('{key: "request.headers[content-length]", values: ["5", "0"]}'), [
+    [false, post('Content-Length', '005')],
+    [false, post('Content-Length', '00')],
+    [true, post('Content-Length', '50')],
+    [true, post('Transfer-Encoding', 'chunked')],
+    [true, {}],
+  ])
+})

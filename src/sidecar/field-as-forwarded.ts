@@ -2,16 +2,18 @@
 // (RFC 9110 5.3), joined by commas as Envoy does, cookies by "; "; what the sidecar drops is not there; what the mesh
 // itself says of the request's way stands in place of what came. Trace fields are judged as received.
 
-import { HOP_BY_HOP, isIn } from './field-classes.ts'
+import { FRAMING, HOP_BY_HOP, isIn } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
 import { fieldDropped } from './fields.ts'
 import { cameByTls, outClientCert, replacedFields, tellsPeer } from './forwarded.ts'
+import { statedBody, statedLength, statesLength } from './framing.ts'
 import { outIp } from './ip-address.ts'
 import {
   FIELD_CONNECTION,
   FIELD_COOKIE,
   FIELD_EXPECT,
   FIELD_TE,
+  FIELD_TRANSFER_ENCODING,
   FIELD_UPGRADE,
   FIELD_X_FORWARDED_CLIENT_CERT,
   FIELD_X_FORWARDED_FOR,
@@ -20,7 +22,7 @@ import {
 } from './layout/fields.ts'
 import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import { SECTION_HTTP, SECTION_IDENTITY } from './layout/policy.ts'
-import { DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
+import { BODY_CHUNKED, DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
 import { SCRATCH_AUTHORIZATION } from './layout/scratch.ts'
 import {
   direction,
@@ -29,6 +31,7 @@ import {
   findField,
   nextField,
   outBytes,
+  outDecimal,
   outOverflowed,
   outPosition,
   outReserve,
@@ -64,6 +67,7 @@ export function findForwarded(namePtr: i32, nameLen: i32, hash: u32): bool {
   if (id == FIELD_X_REQUEST_ID) return take(requestIdPtr(), REQUEST_ID_LEN)
   if (id == FIELD_X_FORWARDED_CLIENT_CERT) return writeClientCert()
   if (isIn(HOP_BY_HOP, id)) return findHopByHop(id)
+  if (isIn(FRAMING, id)) return findFraming(id)
   const isIngress = direction() == DIRECTION_INGRESS
   if (isIngress && id == FIELD_X_FORWARDED_PROTO) return writeProto()
   const first = notDropped(findField(namePtr, nameLen, hash))
@@ -126,6 +130,16 @@ function endRecord(record: i32): i32 {
 
 function writeProto(): bool {
   return takeText(cameByTls(trustedProxies()) ? 'https' : 'http')
+}
+
+/** What outFraming of framing.ts writes. */
+function findFraming(id: i32): bool {
+  const chunked = statedBody() == BODY_CHUNKED
+  if (id == FIELD_TRANSFER_ENCODING) return chunked && takeText('chunked')
+  if (chunked || !statesLength()) return false
+  const start = outPosition()
+  outDecimal(statedLength())
+  return take(start, outPosition() - start)
 }
 
 /** What outHopByHop of forward-head.ts writes. */
