@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { startTestMesh, type TestMesh } from '../start-mesh.ts'
 import {
   askMesh,
@@ -132,6 +133,8 @@ test('an engine that is killed under load takes its own connections along, and a
   process.kill(victim.pid, 'SIGKILL')
   await goesOn(running)
   await goesOn(limited)
+  await delay(30 * WORK_MS)
+  await goesOn(limited)
   const now = await until(engines, (rows) => rows.length === 2 && rows.every(({ pid }) => pid !== victim.pid))
   const newcomer = now.find(({ engine }) => !before.some((one) => one.engine === engine))!
   assert.ok(newcomer.pid > 0)
@@ -139,10 +142,11 @@ test('an engine that is killed under load takes its own connections along, and a
   assertOnlyUnderWay(outcomes, killedAt)
   const shared = assertOnlyUnderWay(await limited.stop(), killedAt)
   assert.ok(shared.length <= WIDTH)
+  // What the dead engine had sent is still worked on for a moment, though nobody waits for it: the instance counts it, too.
   const seen = limited.outcomes
-    .filter(succeeded)
-    .map((one) => one.kind === 'answered' && JSON.parse(one.body).seen)
-  assert.ok(Math.max(...(seen as number[])) <= 2, `${Math.max(...(seen as number[]))} at once`)
+    .filter((one) => one.askedAt < killedAt - 20 * WORK_MS || one.askedAt > killedAt + 20 * WORK_MS)
+    .map((one) => (one.kind === 'answered' && one.status === 200 ? JSON.parse(one.body).seen : 0))
+  assert.equal(Math.max(...seen), 2)
   await calls.stop()
 
   // The newcomer has the listeners and gets slots.
