@@ -90,3 +90,16 @@ test('any other expectation gets 417, and the instance is not asked', async () =
   assert.match(await client.receive(), /^HTTP\/1\.1 417 /)
   assert.equal(instance.connections.length, before)
 })
+
+test('an endless row of interim answers ends in 502 and with the connection of the instance', async () => {
+  const client = await mesh.client()
+  client.send('GET / HTTP/1.1\r\nhost: fn.test.localhost\r\n\r\n')
+  const connection = await instance.accepted()
+  await connection.receive(/\r\n\r\n$/)
+  connection.socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(33))
+  const received = await client.receive(/HTTP\/1\.1 502 /)
+  assert.equal(received.match(/HTTP\/1\.1 103 /g)?.length, 32)
+  await connection.closed
+  await mesh.counted({ upstreamBad: 1 })
+  client.close()
+})

@@ -10,6 +10,9 @@ import type { Stage } from './admit.ts'
 import type { BodyRelay } from './body-relay.ts'
 import { judgeResponse } from './response-head.ts'
 
+/** Interim (1xx) answers before the final one. Each is judged by every sidecar, so an endless row would hold up the whole engine. */
+const MAX_INTERIMS = 32
+
 export interface ResponseSurroundings {
   engine: EngineContext
   stages: readonly Stage[]
@@ -29,7 +32,7 @@ export class IncomingResponse {
   #received: Buffer = EMPTY
   #body: BodyRelay | null = null
   #extraBytes = false
-  #interim = false
+  #interims = 0
   #upstreamKeepsAlive = false
   status = 0
   logs: LogLine[] = []
@@ -50,7 +53,7 @@ export class IncomingResponse {
 
   /** Nothing of it has arrived. */
   get untouched(): boolean {
-    return this.#state === 'head' && this.#received.length === 0 && !this.#interim
+    return this.#state === 'head' && this.#received.length === 0 && this.#interims === 0
   }
 
   /** The instance's connection may carry another request. */
@@ -91,17 +94,14 @@ export class IncomingResponse {
     for (;;) {
       const judged = judgeResponse(engine, stages, this.#received, upstream)
       if (judged.kind === 'incomplete') return
-      if (judged.kind === 'bad') {
+      if (judged.kind === 'bad' || (judged.kind === 'interim' && ++this.#interims > MAX_INTERIMS)) {
         this.#state = 'refused'
         return
       }
       if (judged.head.length > 0) out.push(judged.head)
       const rest = this.#received.subarray(judged.headLength)
       this.#received = rest
-      if (judged.kind === 'interim') {
-        this.#interim = true
-        continue
-      }
+      if (judged.kind === 'interim') continue
       this.status = judged.status
       this.logs = judged.logs
       this.startedAt = performance.now()
