@@ -3,20 +3,30 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { startTestMesh, type TestMesh } from '../start-mesh.ts'
-import { askMesh, Client, counted, type EngineRow, functionManifest, meshConfig, settled } from './cluster.ts'
+import {
+  askMesh,
+  Client,
+  counted,
+  type EngineRow,
+  functionManifest,
+  meshConfig,
+  settled,
+  until,
+} from './cluster.ts'
 import { burst, fresh } from './load.ts'
 
 const WORK_MS = 20
 
-/** Answers how many requests it had at once, itself included, and who it is. */
+/** Answers how many requests it had at once, this one included, who it is, and how long it took. */
 const BUSY = `
 let now = 0
 export default {
   async fetch() {
     const seen = ++now
+    const startedAt = performance.now()
     await new Promise((resolve) => setTimeout(resolve, ${WORK_MS}))
     now--
-    return Response.json({ seen, pid: process.pid })
+    return Response.json({ seen, pid: process.pid, workMs: performance.now() - startedAt })
   },
 }`
 
@@ -52,14 +62,20 @@ test('both engines take connections', async () => {
 
 test('with containerConcurrency 1 and one instance, requests come one by one, and the instance is kept busy', async () => {
   await client.get('/', 'one')
-  const startedAt = performance.now()
-  const answers = await burst(60, () => fresh(mesh, 'one'))
-  const tookMs = performance.now() - startedAt
-  const bodies = answers.map(({ body }) => JSON.parse(body) as { seen: number; pid: number })
-  assert.deepEqual([...new Set(bodies.map(({ seen }) => seen))], [1])
-  assert.equal(new Set(bodies.map(({ pid }) => pid)).size, 1)
-  // Half as long again is what a busy machine may take.
-  assert.ok(tookMs < 60 * WORK_MS * 1.5, `${tookMs} ms for 60 requests of ${WORK_MS} ms`)
+  const ratios: number[] = []
+  // Half as long again as the work took, in one of three tries: the machine may be busy with something else.
+  while (ratios.length < 3 && !(Math.min(...ratios) < 1.5)) {
+    const startedAt = performance.now()
+    const answers = await burst(60, () => fresh(mesh, 'one'))
+    const tookMs = performance.now() - startedAt
+    const bodies = answers.map(
+      ({ body }) => JSON.parse(body) as { seen: number; pid: number; workMs: number },
+    )
+    assert.deepEqual([...new Set(bodies.map(({ seen }) => seen))], [1])
+    assert.equal(new Set(bodies.map(({ pid }) => pid)).size, 1)
+    ratios.push(tookMs / bodies.reduce((sum, { workMs }) => sum + workMs, 0))
+  }
+  assert.ok(Math.min(...ratios) < 1.5, `${ratios} of the time that the work took`)
 })
 
 test('with max-scale 3, three instances share the load, each with one request at a time', async () => {
@@ -102,8 +118,13 @@ test('beyond the bound of the queue the answer is 503 at once, and it is counted
   assert.ok(refusedAfterMs < 50 * WORK_MS, `the last refusal came after ${refusedAfterMs} ms`)
 })
 
-test('every slot that was taken comes back', async () => {
+test('every slot that was taken comes back, and no connection stays', async () => {
   await settled(mesh)
+  client.close()
+  await until(
+    () => counted(mesh, 'connectionsOpen'),
+    (open) => open === 0,
+  )
   for (const name of ['one', 'three', 'five', 'bounded']) {
     for (let i = 0; i < 4; i++) assert.equal((await fresh(mesh, name)).status, 200)
   }
