@@ -23,7 +23,6 @@ export interface PolicyName {
 /** A checked state of all manifests, ready to be put into force as a whole. It holds no more than is needed for that. */
 export interface CompiledMesh {
   config: MeshView['config']
-  configSource: Source | null
   policies: readonly PolicyName[]
   functions: ReadonlyMap<string, CompiledFunction>
   /** The policy for requests that name no function. */
@@ -67,7 +66,6 @@ export function compileMesh(
   )
   const compiled: CompiledMesh = {
     config,
-    configSource: configSource ?? null,
     policies,
     functions,
     gateway: gateway.policy,

@@ -2,8 +2,8 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import type { DemandReport, ToEngine } from '../dataplane/engine-messages.ts'
 import type { Instance, InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
+import { SlotLedger } from '../state/slot-ledger.ts'
 import { Autoscaler } from './autoscaler.ts'
-import { SlotLedger } from './slot-ledger.ts'
 
 export interface ControllerHooks {
   /** Makes the (empty) instance set of a revision. */

@@ -6,8 +6,6 @@ import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 export function meshSlice(compiled: CompiledMesh): MeshSlice {
   const { config } = compiled
   return {
-    trustDomain: config.trustDomain,
-    domain: config.domain,
     gatewayPolicy: compiled.gateway.bytes,
     accessLogFile: accessLogFile(config),
     limits: compiled.limits,
@@ -21,7 +19,6 @@ export function functionSlice({ spec, collector, policy }: CompiledFunction, dom
   return {
     key,
     namespace,
-    name,
     principal,
     port,
     gatewayHosts,

@@ -5,7 +5,6 @@ export interface FunctionSlice {
   /** "namespace/name" */
   key: string
   namespace: string
-  name: string
   principal: string
   /** The workload port that requests are for (Istio's destination.port). */
   port: number
@@ -63,8 +62,6 @@ export interface EngineLimits {
 }
 
 export interface MeshSlice {
-  trustDomain: string
-  domain: string
   /** The policy for requests that name no function: what the gateway logs and traces them by. */
   gatewayPolicy: Uint8Array
   accessLogFile: string

@@ -9,7 +9,6 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
   return {
     key,
     namespace,
-    name,
     principal: `cluster.local/ns/${namespace}/sa/${name}`,
     port: 8080,
     gatewayHosts: [`${name}.${namespace}.localhost`],

@@ -30,6 +30,11 @@ export async function instanceUsages(instances: Iterable<Instance>): Promise<Map
   return usages
 }
 
+/** What one process uses, its children left out; null where that cannot be read. */
+export async function processUsage(pid: number): Promise<Usage | null> {
+  return readStat(String(pid))
+}
+
 /** CPU time of this process's children that have ended and been reaped, with theirs; 0 where it cannot be read. */
 export async function reapedCpuMs(): Promise<number> {
   return (await readStat('self'))?.reapedCpuMs ?? 0

@@ -1,6 +1,6 @@
 // The request line by RFC 9112 3: `method SP target SP HTTP/1.x CRLF`, exactly, after at most one empty line.
 
-import { BACKSLASH, CR, DOT, isDigit, isExactly, LF, PERCENT, SLASH, SP, tokenByte } from './bytes.ts'
+import { CR, DOT, isDigit, isExactly, LF, SP, tokenByte } from './bytes.ts'
 import {
   REASON_BARE_CR_LF,
   REASON_CONNECT,
@@ -14,13 +14,6 @@ import { INCOMPLETE, REFUSED, refuse } from './refusal.ts'
 
 /** Longest method; the registered ones have at most 17 bytes. */
 const MAX_METHOD: i32 = 32
-
-let unusual: bool = false
-
-/** Whether the target holds anything on which path normalisation could work. */
-export function targetIsUnusual(): bool {
-  return unusual
-}
 
 /** Returns the address after the line, INCOMPLETE or REFUSED. */
 export function readRequestLine(start: i32, end: i32): i32 {
@@ -83,14 +76,9 @@ export function readVersion(start: i32, end: i32, reason: i32): i32 {
 // Visible ASCII but "#": a fragment has no place in a request.
 function skipTarget(start: i32, end: i32): i32 {
   let p = start
-  let previous: u32 = 0
-  unusual = false
   while (p < end) {
     const byte: u32 = load<u8>(p)
     if (byte - 0x21 > 0x5d || byte == 0x23) break
-    if (byte == PERCENT || byte == BACKSLASH || (previous == SLASH && (byte == SLASH || byte == DOT)))
-      unusual = true
-    previous = byte
     p++
   }
   return p

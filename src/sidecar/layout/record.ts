@@ -15,7 +15,6 @@ export const ABI_VERSION: i32 = 1
 
 export const INPUT: i32 = 0x0000
 export const OUTPUT: i32 = 0x0200
-export const ARRAYS: i32 = 0x0400
 export const STATIC_DATA: i32 = 0x1000
 export const SCRATCH: i32 = 0x3000
 export const VARIABLE: i32 = 0x5000
@@ -82,7 +81,6 @@ export const IN_UPSTREAM_LEN: i32 = 192
 /** Extra fields of a local reply, as whole lines "name: value\r\n" (retry-after and the like), or "". */
 export const IN_LOCAL_FIELDS_PTR: i32 = 196
 export const IN_LOCAL_FIELDS_LEN: i32 = 200
-export const IN_SIZE: i32 = 204
 
 /** From outside, through the gateway: fields that only the mesh may set are dropped. */
 export const DIRECTION_INGRESS: i32 = 0
@@ -142,7 +140,6 @@ export const OUT_REQUEST_ID_PTR: i32 = 92
 export const OUT_REQUEST_ID_LEN: i32 = 96
 /** OUT_FLAG_SAMPLED: the span's ids in hexadecimal: trace id 32, span id 16, parent's span id 16 (all "0": none). */
 export const OUT_TRACE_PTR: i32 = 100
-export const OUT_SIZE: i32 = 104
 
 export const RESULT_NONE: i32 = 0
 /** More bytes are needed to judge the head. */
@@ -160,7 +157,6 @@ export const RESULT_INTERIM: i32 = 6
 /** The upstream's head is not acceptable: close it and answer 502. */
 export const RESULT_BAD: i32 = 7
 
-export const OUT_FLAG_NONE: i32 = 0
 /** The connection on which the message came may carry another one. */
 export const OUT_FLAG_KEEP_ALIVE: i32 = 1
 /** The client waits for `100 Continue` before it sends the body. */
@@ -242,7 +238,6 @@ export const HOLE_QUOTED: i32 = 512
 
 // ---- Why a request was refused or a response is bad; the texts are in reasons.ts ----
 
-export const REASON_NONE: i32 = 0
 export const REASON_REQUEST_LINE: i32 = 1
 export const REASON_METHOD: i32 = 2
 export const REASON_TARGET: i32 = 3

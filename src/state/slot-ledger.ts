@@ -1,5 +1,3 @@
-import type { EndpointSlice } from '../dataplane/engine-messages.ts'
-
 /** An instance that takes requests. */
 export interface LedgerInstance {
   id: string
@@ -7,6 +5,14 @@ export interface LedgerInstance {
   port: number
   /** Requests at once; null: no limit. */
   limit: number | null
+}
+
+/** An instance that an engine may use: for at most `slots` requests at once, null for any number. */
+export interface GrantedInstance {
+  id: string
+  host: string
+  port: number
+  slots: number | null
 }
 
 /** What an engine has under way for the function: requests that it serves and requests that wait. */
@@ -93,15 +99,15 @@ export class SlotLedger {
   }
 
   /** The engines to be told, each with the instances that it may use. */
-  takeChanged(): Map<string, EndpointSlice[]> {
+  takeChanged(): Map<string, GrantedInstance[]> {
     const changed = new Map([...this.#changed].map((engine) => [engine, this.slices(engine)]))
     this.#changed.clear()
     return changed
   }
 
   /** The instances as `engine` may use them. */
-  slices(engine: string): EndpointSlice[] {
-    const slices: EndpointSlice[] = []
+  slices(engine: string): GrantedInstance[] {
+    const slices: GrantedInstance[] = []
     for (const { instance, leases, retiring } of this.#instances.values()) {
       const told = leases.get(engine)?.told ?? 0
       if (!Number.isFinite(told)) slices.push({ ...instance, slots: null })
