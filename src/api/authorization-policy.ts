@@ -4,6 +4,7 @@ import {
   across,
   type CheckContext,
   filledList,
+  isMapping,
   list,
   mapping,
   report,
@@ -77,8 +78,6 @@ const rule = mapping({
   when: filledList(condition).optional(),
 })
 
-const NO_EXTERNAL = 'external authorization is not available yet: use ALLOW, DENY or AUDIT, without provider'
-
 /** With this annotation Istio does not enforce a policy; ignoring it would open what is only tried out. */
 const DRY_RUN = 'istio.io/dry-run'
 
@@ -89,8 +88,9 @@ const authorizationPolicySpec = across(
     selector: selector.optional(),
     targetRef: gateways,
     targetRefs: gateways,
-    action: word(['ALLOW', 'DENY', 'AUDIT'], { CUSTOM: NO_EXTERNAL }).default('ALLOW'),
-    provider: unsupported(NO_EXTERNAL),
+    action: word(['ALLOW', 'DENY', 'AUDIT', 'CUSTOM']).default('ALLOW'),
+    /** CUSTOM: the check service that decides, by its name among MeshConfig's extensionProviders. */
+    provider: mapping({ name: text(checkProviderName) }).optional(),
     rules: list(rule).default([]),
   }),
   checkSpec,
@@ -137,6 +137,52 @@ function checkSpec(spec: Readonly<Record<string, unknown>>, context: CheckContex
       ['rules'],
     )
   }
+  if (spec.action === 'CUSTOM') checkCustom(spec, context)
+  else if (spec.provider !== undefined) {
+    report(context, 'conflict', 'is for action CUSTOM: write that, or remove the provider', ['provider'])
+  }
+}
+
+/** The check is asked before tokens are judged, as in Istio, so nothing that a token says can be its condition. */
+function checkCustom(spec: Readonly<Record<string, unknown>>, context: CheckContext): void {
+  if (spec.provider === undefined) {
+    report(context, 'missing-field', 'CUSTOM asks a check service: write provider.name', ['provider'])
+  }
+  const rules: unknown[] = Array.isArray(spec.rules) ? spec.rules : []
+  if (rules.length === 0) {
+    report(
+      context,
+      'bad-value',
+      'a CUSTOM policy without rules asks for no request: add a rule, {} to ask for every one',
+      ['rules'],
+    )
+  }
+  rules.forEach((one, i) => {
+    const { from, when } = isMapping(one) ? one : {}
+    const refuse = (path: PropertyKey[]) =>
+      report(context, 'unsupported', AFTER_CUSTOM, ['rules', i, ...path])
+    if (Array.isArray(from)) {
+      from.forEach((entry: unknown, j) => {
+        const source: unknown = isMapping(entry) ? entry.source : undefined
+        for (const field of ['requestPrincipals', 'notRequestPrincipals']) {
+          if (isMapping(source) && source[field] !== undefined) refuse(['from', j, 'source', field])
+        }
+      })
+    }
+    if (Array.isArray(when)) {
+      when.forEach((entry: unknown, j) => {
+        const key: unknown = isMapping(entry) ? entry.key : undefined
+        if (typeof key === 'string' && key.startsWith('request.auth.')) refuse(['when', j, 'key'])
+      })
+    }
+  })
+}
+
+const AFTER_CUSTOM =
+  'CUSTOM policies are judged before tokens, as in Istio: put this condition into an ALLOW or DENY policy'
+
+function checkProviderName(value: string): string | null {
+  return value.trim() === '' ? 'is empty: name a provider of the MeshConfig' : null
 }
 
 function checkServiceAccount(value: string): string | null {

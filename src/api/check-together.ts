@@ -16,7 +16,7 @@ export type Found = {
 
 /** What is wrong with resources only because of one another. */
 export function checkTogether(found: readonly Found[]): ManifestError[] {
-  return [...checkNames(found), ...checkSingles(found), ...checkProviders(found)]
+  return [...checkNames(found), ...checkSingles(found), ...checkProviders(found), ...checkAuthorizers(found)]
 }
 
 /** No two resources of a kind have the same name in the same namespace. */
@@ -76,6 +76,24 @@ function checkUnique(found: readonly Found[], claimOf: (one: Found) => Claim | n
     else errors.push(error)
   }
   return errors
+}
+
+/** The check services that CUSTOM policies name; without them such a policy could only deny. */
+function checkAuthorizers(found: readonly Found[]): ManifestError[] {
+  // What is wrong with a MeshConfig that cannot be read is said already.
+  if (found.some(({ kind, resource }) => kind === 'MeshConfig' && resource === null)) return []
+  const mesh = found.find(({ resource }) => resource?.kind === 'MeshConfig')?.resource
+  const providers = mesh?.kind === 'MeshConfig' ? mesh.spec.extensionProviders : []
+  return found.flatMap(({ document, at, resource }) => {
+    if (resource?.kind !== 'AuthorizationPolicy' || !resource.spec.provider) return []
+    const { name } = resource.spec.provider
+    const provider = providers.find((one) => one.name === name)
+    if (provider?.envoyExtAuthzHttp) return []
+    const message = provider
+      ? `${quote(name)} is no check service: name a provider with envoyExtAuthzHttp`
+      : `${quote(name)} is not among the MeshConfig's extensionProviders`
+    return [document.errorAt([...at, 'spec', 'provider', 'name'], 'bad-value', message)]
+  })
 }
 
 /** Where there is a MeshConfig it names all providers that a Telemetry may use. */

@@ -1,13 +1,15 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { externalAuthorizer } from './external-authorizer.ts'
 import { across, integer, isMapping, mapping, report, text, unsupported } from './fields.ts'
 import { checkDnsSubdomain, quote } from './kubernetes-name.ts'
 
 /** Somewhere that logs or spans go, as MeshConfig names it. */
 export type ExtensionProvider = z.output<typeof extensionProvider>
 
-const LATER = 'this kind of provider is not available yet; envoyFileAccessLog and opentelemetry are'
-const AUTHORIZATION = 'external authorization is not available yet: remove the provider'
+const LATER =
+  'this kind of provider is not available yet; envoyFileAccessLog, opentelemetry and envoyExtAuthzHttp are'
+const GRPC = 'check services are asked over HTTP, not gRPC: write envoyExtAuthzHttp'
 
 /** JSON-like labels of a log format: texts with command operators, nested as deep as is written. */
 export type LogLabels = { [name: string]: string | number | boolean | null | LogLabels }
@@ -30,7 +32,7 @@ const collector = mapping({
   maxTagLength: integer(1, 4_096).optional(),
 })
 
-const TYPES = ['envoyFileAccessLog', 'opentelemetry']
+const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'envoyExtAuthzHttp']
 
 export const extensionProvider = across(
   mapping({
@@ -38,8 +40,8 @@ export const extensionProvider = across(
     envoyFileAccessLog: mapping({ path: text(checkLogPath), logFormat: logFormat.optional() }).optional(),
     opentelemetry: collector.optional(),
     zipkin: unsupported(LATER),
-    envoyExtAuthzHttp: unsupported(AUTHORIZATION),
-    envoyExtAuthzGrpc: unsupported(AUTHORIZATION),
+    envoyExtAuthzHttp: externalAuthorizer(checkHost).optional(),
+    envoyExtAuthzGrpc: unsupported(GRPC),
     envoyHttpAls: unsupported(LATER),
     envoyTcpAls: unsupported(LATER),
     envoyOtelAls: unsupported(LATER),
