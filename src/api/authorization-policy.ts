@@ -26,7 +26,7 @@ export type AuthorizationPolicy = Manifest<
   AuthorizationPolicySpec
 >
 export type AuthorizationPolicySpec = z.output<typeof authorizationPolicySpec>
-export type AuthorizationRule = z.output<typeof rule>
+export type AuthorizationRule = z.output<typeof authorizationRule>
 export type AuthorizationSource = z.output<typeof source>
 export type AuthorizationOperation = z.output<typeof operation>
 
@@ -72,7 +72,8 @@ const operation = across(
   },
 )
 
-const rule = mapping({
+/** Which requests: those for which `from`, `to` and `when` all hold. */
+export const authorizationRule = mapping({
   from: filledList(mapping({ source })).optional(),
   to: filledList(mapping({ operation })).optional(),
   when: filledList(condition).optional(),
@@ -91,7 +92,7 @@ const authorizationPolicySpec = across(
     action: word(['ALLOW', 'DENY', 'AUDIT', 'CUSTOM']).default('ALLOW'),
     /** CUSTOM: the check service that decides, by its name among MeshConfig's extensionProviders. */
     provider: mapping({ name: text(checkProviderName) }).optional(),
-    rules: list(rule).default([]),
+    rules: list(authorizationRule).default([]),
   }),
   checkSpec,
 )
