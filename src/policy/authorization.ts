@@ -3,6 +3,7 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import {
   ACTION_ALLOW,
   ACTION_AUDIT,
+  ACTION_CUSTOM,
   ACTION_DENY,
   AUTHORIZATION_DEFAULT_ALLOW,
   AUTHORIZATION_DEFAULT_DENY,
@@ -26,17 +27,29 @@ export interface AuthorizationInput {
 
 /** The AUTHORIZATION section of a function: the policies that apply to it, in the order in which they are judged. */
 export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec): CompiledSection {
-  const { config } = input
-  const policies = policiesFor(input, fn)
+  const policies = policiesFor(input, fn).filter(({ spec }) => spec.action !== 'CUSTOM')
+  const byDefault =
+    input.config.defaultAuthorization === 'allow' ? AUTHORIZATION_DEFAULT_ALLOW : AUTHORIZATION_DEFAULT_DENY
+  const header = new ByteWriter().u32(byDefault).u32(policies.length).finish()
+  const encoded = encodePolicies(input, fn, policies, header.length)
+  if (!encoded.ok) return encoded
+  return { ok: true, bytes: Buffer.concat([header, encoded.bytes]), rules: encoded.rules }
+}
+
+/** The policies one after the other (sidecar/layout/authorization.ts), to stand at `offset` of their section. */
+export function encodePolicies(
+  input: Pick<AuthorizationInput, 'config'>,
+  fn: FunctionSpec,
+  policies: readonly AuthorizationPolicy[],
+  offset: number,
+): CompiledSection {
   const out = new ByteWriter()
-  out.u32(config.defaultAuthorization === 'allow' ? AUTHORIZATION_DEFAULT_ALLOW : AUTHORIZATION_DEFAULT_DENY)
-  out.u32(policies.length)
   const rules: RuleName[] = []
   const problems: SectionProblem[] = []
-  const domains: TrustDomains = { trustDomain: config.trustDomain, aliases: [] }
+  const domains: TrustDomains = { trustDomain: input.config.trustDomain, aliases: [] }
   let headers = 0
   for (const policy of policies) {
-    const before = out.length
+    const before = offset + out.length
     const headersBefore = headers
     headers += headerConditions(policy)
     if (headers > MOST_HEADER_CONDITIONS && headersBefore <= MOST_HEADER_CONDITIONS) {
@@ -44,7 +57,7 @@ export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec
       problems.push(problemOf(policy, 'spec.rules', 'too-large', message))
     }
     writePolicy(out, policy, domains, rules, problems)
-    const size = out.length
+    const size = offset + out.length
     // The policy with which the bound is passed is named, and no other.
     if (size > MOST_SECTION_BYTES && before <= MOST_SECTION_BYTES) {
       const message = `with this policy those of ${fn.key} take ${size} bytes, at most ${MOST_SECTION_BYTES} fit: shorten its lists`
@@ -54,7 +67,7 @@ export function compileAuthorization(input: AuthorizationInput, fn: FunctionSpec
   return problems.length > 0 ? { ok: false, problems } : { ok: true, bytes: out.finish(), rules }
 }
 
-/** The policies that apply to a function: AUDIT, then DENY, then ALLOW, each by namespace and name. */
+/** The policies that apply to a function: AUDIT, then DENY, ALLOW and CUSTOM, each by namespace and name. */
 export function policiesFor(input: AuthorizationInput, fn: FunctionSpec): AuthorizationPolicy[] {
   const root = input.config.rootNamespace
   return input.authorizationPolicies
@@ -108,13 +121,14 @@ function action({ spec }: AuthorizationPolicy): number {
       return ACTION_AUDIT
     case 'ALLOW':
       return ACTION_ALLOW
-    // CUSTOM does not pass validation; if it did, it would have to restrict, not to allow.
+    case 'CUSTOM':
+      return ACTION_CUSTOM
     default:
       return ACTION_DENY
   }
 }
 
-function nameOf({ metadata }: AuthorizationPolicy): string {
+export function nameOf({ metadata }: AuthorizationPolicy): string {
   return `${metadata.namespace}/${metadata.name}`
 }
 
@@ -122,7 +136,7 @@ function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-function problemOf(
+export function problemOf(
   policy: AuthorizationPolicy,
   field: string,
   code: SectionProblem['code'],

@@ -1,8 +1,6 @@
 // Authorization, in Istio's order: a DENY policy that matches denies; without ALLOW policies the mesh's default holds;
 // else an ALLOW policy must match. AUDIT policies are noted only. Every block is judged where it lies (layout/authorization.ts).
 
-import { conditionHolds } from './condition.ts'
-import { forgetForwarded } from './field-as-forwarded.ts'
 import {
   ACTION_ALLOW,
   ACTION_DENY,
@@ -12,19 +10,9 @@ import {
   AUTHORIZATION_POLICIES,
   AUTHZ_POLICY_ACTION,
   AUTHZ_POLICY_FIRST_RULE,
-  AUTHZ_POLICY_HEADER,
   AUTHZ_POLICY_LENGTH,
   AUTHZ_POLICY_NAME,
   AUTHZ_POLICY_NAME_LENGTH,
-  AUTHZ_POLICY_RULES,
-  CONDITION_LENGTH,
-  GROUP_CONDITIONS,
-  GROUP_HEADER,
-  GROUP_LENGTH,
-  RULE_HEADER,
-  RULE_LENGTH,
-  RULE_OPERATIONS,
-  RULE_SOURCES,
 } from './layout/authorization.ts'
 import {
   IN_PEER_LEN,
@@ -38,7 +26,6 @@ import {
   VERDICT_AUDIT,
   VERDICT_DENY,
 } from './layout/record.ts'
-import { forgetLowerAuthority } from './lower-authority.ts'
 import {
   deny,
   inU32,
@@ -51,18 +38,14 @@ import {
   pathPtr,
   recordVerdict,
 } from './message.ts'
-import { forgetSegments } from './path-template.ts'
-import { readPeer } from './peer.ts'
 import { outPrintable } from './printable.ts'
+import { beginMatching, matchingRule } from './rule-match.ts'
 
 /** Judges by the AUTHORIZATION section: VERDICT_ALLOW, or VERDICT_DENY with the denial written. */
 export function judgeAuthorization(section: i32, sectionLen: i32): i32 {
   // Without its policies a function can be reached by nobody.
   if (sectionLen < AUTHORIZATION_HEADER) return refuse(0, NO_RULE, 0)
-  readPeer()
-  forgetForwarded()
-  forgetLowerAuthority()
-  forgetSegments()
+  beginMatching()
   let policy = section + AUTHORIZATION_HEADER
   let allowPolicies = 0
   for (let left = load<i32>(section + AUTHORIZATION_POLICIES); left > 0; left--) {
@@ -80,45 +63,6 @@ export function judgeAuthorization(section: i32, sectionLen: i32): i32 {
   const byDefault =
     allowPolicies == 0 && load<i32>(section + AUTHORIZATION_DEFAULT) == AUTHORIZATION_DEFAULT_ALLOW
   return byDefault ? allow(NO_RULE) : refuse(0, NO_RULE, 0)
-}
-
-/** Index of the policy's first rule that matches, -1 for none. */
-function matchingRule(policy: i32): i32 {
-  const rules = load<i32>(policy + AUTHZ_POLICY_RULES)
-  let rule = policy + AUTHZ_POLICY_HEADER
-  for (let i = 0; i < rules; i++) {
-    if (ruleMatches(rule)) return i
-    rule += load<i32>(rule + RULE_LENGTH)
-  }
-  return -1
-}
-
-function ruleMatches(rule: i32): bool {
-  let group = rule + RULE_HEADER
-  let found = false
-  const sources: i32 = load<u16>(rule + RULE_SOURCES)
-  for (let i = 0; i < sources; i++) {
-    if (!found) found = groupHolds(group)
-    group += load<i32>(group + GROUP_LENGTH)
-  }
-  if (sources > 0 && !found) return false
-  found = false
-  const operations: i32 = load<u16>(rule + RULE_OPERATIONS)
-  for (let i = 0; i < operations; i++) {
-    if (!found) found = groupHolds(group)
-    group += load<i32>(group + GROUP_LENGTH)
-  }
-  if (operations > 0 && !found) return false
-  return groupHolds(group)
-}
-
-function groupHolds(group: i32): bool {
-  let condition = group + GROUP_HEADER
-  for (let left = load<i32>(group + GROUP_CONDITIONS); left > 0; left--) {
-    if (!conditionHolds(condition)) return false
-    condition += load<i32>(condition + CONDITION_LENGTH)
-  }
-  return true
 }
 
 function allow(rule: i32): i32 {

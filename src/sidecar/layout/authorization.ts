@@ -40,6 +40,8 @@ export const AUTHZ_POLICY_HEADER: i32 = 24
 export const ACTION_AUDIT: i32 = 0
 export const ACTION_DENY: i32 = 1
 export const ACTION_ALLOW: i32 = 2
+/** Its check service decides (external-authorization.ts); never in this section. */
+export const ACTION_CUSTOM: i32 = 3
 
 export const RULE_LENGTH: i32 = 0
 export const RULE_SOURCES: i32 = 4
