@@ -168,7 +168,7 @@ describe('a forwarded request', () => {
 
 describe('a denial', () => {
   const bad: [string, Output][] = [
-    ['a status that is no refusal', { ...DENIAL, OUT_STATUS: 200 }],
+    ['a status that ends nothing', { ...DENIAL, OUT_STATUS: 103 }],
     ['a status above all', { ...DENIAL, OUT_STATUS: 600 }],
     ['an unknown reason', { ...DENIAL, OUT_REASON: 99 }],
     ['a text outside the memory', { ...DENIAL, OUT_TEXT_PTR: 65_530, OUT_TEXT_LEN: 100 }],

@@ -2,6 +2,7 @@ import type { DecisionRing } from './decision-ring.ts'
 import type { EngineCounters } from './engine-counters.ts'
 import type { MeshSlice } from './engine-messages.ts'
 import type { FunctionTable } from './function-table.ts'
+import type { Answerers } from './needs.ts'
 import type { RandomBytes } from './random-bytes.ts'
 import type { Sidecars } from './sidecar.ts'
 import type { SpanFacts } from './span-facts.ts'
@@ -9,7 +10,7 @@ import type { SpanFacts } from './span-facts.ts'
 /** What judges heads: sidecars, or a stand-in for them in a study. */
 export type Judge = Pick<
   Sidecars,
-  'open' | 'decide' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining'
+  'open' | 'judge' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining'
 > & { readonly counters: object }
 
 /** What every connection of an engine shares. One engine is one thread, so nothing here is locked. */
@@ -17,6 +18,7 @@ export interface EngineContext {
   readonly sidecars: Judge
   readonly functions: FunctionTable
   readonly counters: EngineCounters
+  readonly answerers: Answerers
   readonly decisions: DecisionRing
   readonly random: RandomBytes
   /** Writes one access-log line (without its newline). */

@@ -1,4 +1,4 @@
-/** What an engine counts; every bound that is hit and every refusal has its counter. They only grow, but the two gauges. */
+/** What an engine counts; every bound that is hit and every refusal has its counter. They only grow, but the gauges. */
 export function newCounters() {
   return {
     connections: 0,
@@ -7,6 +7,9 @@ export function newCounters() {
     requests: 0,
     requestsInFlight: 0,
     requestsOverLimit: 0,
+    /** A gauge as well: requests that wait for what their sidecars need. */
+    requestsWaiting: 0,
+    needsFailed: 0,
     responses2xx: 0,
     responses3xx: 0,
     responses4xx: 0,

@@ -40,6 +40,7 @@ export class Engine {
       sidecars,
       functions: new FunctionTable((key) => this.#newEndpoints(key)),
       counters: newCounters(),
+      answerers: new Map(),
       decisions: new DecisionRing(DECISIONS_KEPT),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,

@@ -1,5 +1,5 @@
 import { REASONS } from '../sidecar/layout/reasons.ts'
-import type { Decision, Opened, ResponseDecision } from './sidecar-decision.ts'
+import type { DecisionRun, Opened, ResponseDecision } from './sidecar-decision.ts'
 
 /** What has come of the sidecars of one engine; only ever grows. */
 export interface SidecarCounters {
@@ -16,6 +16,8 @@ export interface SidecarCounters {
   trailers: number
   /** Sidecars that trapped, ran out of fuel or gave an output that fails a check. */
   failed: number
+  /** Runs that had to be repeated with what they needed. */
+  needs: number
   /** Sandboxes made fresh, one for each phase. */
   sandboxes: number
 }
@@ -32,12 +34,13 @@ export function newCounters(): SidecarCounters {
     badBy: {},
     trailers: 0,
     failed: 0,
+    needs: 0,
     sandboxes: 0,
   }
 }
 
 /** What an entry may come to. */
-export type Counted = Opened | Decision | ResponseDecision
+export type Counted = Opened | DecisionRun | ResponseDecision
 
 export function countDecision(counters: SidecarCounters, decision: Counted): void {
   switch (decision.kind) {
@@ -50,6 +53,9 @@ export function countDecision(counters: SidecarCounters, decision: Counted): voi
     case 'denied':
       counters.denied++
       countReason(counters.deniedBy, decision.denial.reason)
+      break
+    case 'needs':
+      counters.needs++
       break
     case 'head':
       counters.responses++

@@ -12,11 +12,29 @@ export interface ConnectionFacts {
   tls: boolean
 }
 
+/** What a phase asks of the engine before it can judge: NEED_* and a key in that kind's own form. The key is hostile. */
+export interface Need {
+  kind: number
+  key: Buffer
+}
+
+/** An engine's answer to the need that was asked in its place. */
+export interface Answer {
+  need: Need
+  bytes: Buffer
+}
+
 export type Failed = { kind: 'failed'; reason: string }
 
 export type Opened =
   | { kind: 'incomplete' }
-  | { kind: 'opened'; host: string; port: number }
+  | {
+      kind: 'opened'
+      host: string
+      port: number
+      /** The instance that the sender on another node chose, or ''. */
+      instance: string
+    }
   | { kind: 'denied'; denial: Denial }
   | Failed
 
@@ -25,6 +43,10 @@ export interface Denial {
   /** REASON_* */
   reason: number
   text: string
+  /** Extra field lines of the reply, each ending in CRLF, or "". */
+  fields: string
+  /** RESPONSE_FLAG_* bits. */
+  responseFlags: number
   context: Buffer
   verdicts: Buffer
   requestId: string
@@ -51,9 +73,14 @@ export type Decision =
       verdicts: Buffer
       requestId: string
       trace: string
+      /** What the chosen route asks of the engine (layout/route-outcome.ts); empty: nothing. */
+      route: Buffer
     }
   | { kind: 'denied'; denial: Denial }
   | Failed
+
+/** One run of a request phase, which may have to be repeated. */
+export type DecisionRun = Decision | { kind: 'needs'; needs: Need[] }
 
 export type ResponseDecision =
   | { kind: 'incomplete' }
@@ -71,6 +98,9 @@ export type ResponseDecision =
     }
   | { kind: 'bad'; reason: number }
   | Failed
+
+/** One run of a response phase, which may have to be repeated. */
+export type ResponseRun = ResponseDecision | { kind: 'needs'; needs: Need[] }
 
 /** An access-log line without its newline; `holes` are pairs of offset in the text and HOLE_* kind. */
 export interface LogLine {

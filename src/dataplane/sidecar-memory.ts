@@ -3,6 +3,8 @@
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import {
   ABI_VERSION,
+  ANSWER_HEADER,
+  ANSWERS_HEADER,
   IN_ABI,
   IN_DIRECTION,
   IN_END,
@@ -19,12 +21,13 @@ import {
   IN_RANDOM,
   IN_SOURCE_IP,
   IN_SOURCE_PORT,
+  IN_STATE_PTR,
   IN_TIME,
   INPUT,
   STATIC_DATA,
   VARIABLE,
 } from '../sidecar/layout/record.ts'
-import type { ConnectionFacts } from './sidecar-decision.ts'
+import type { Answer, ConnectionFacts } from './sidecar-decision.ts'
 
 /** A sandbox with the record's words at hand. */
 export class SidecarMemory {
@@ -34,6 +37,7 @@ export class SidecarMemory {
   readonly words: Uint32Array
   readonly size: number
   #end = VARIABLE
+  #mark = VARIABLE
 
   constructor(sandbox: Sandbox) {
     this.sandbox = sandbox
@@ -96,6 +100,41 @@ export class SidecarMemory {
     this.#take(length)
   }
 
+  /** Bits beside those that `begin` and `connection` set. */
+  flags(bits: number): void {
+    this.words[(INPUT + IN_FLAGS) >> 2]! |= bits
+  }
+
+  /** Injects the answers to the needs of earlier runs, in their order. */
+  answers(answers: readonly Answer[]): void {
+    if (answers.length === 0) return
+    this.#end = (this.#end + 7) & ~7
+    const { words, memory } = this
+    const start = this.#end
+    let at = start + ANSWERS_HEADER
+    memory.writeInt32LE(answers.length, start)
+    for (const { need, bytes } of answers) {
+      memory.writeInt32LE(need.kind, at)
+      memory.writeInt32LE(need.key.length, at + 4)
+      memory.writeInt32LE(bytes.length, at + 8)
+      bytes.copy(memory, at + ANSWER_HEADER)
+      at += answerBytes(bytes)
+    }
+    words[(INPUT + IN_STATE_PTR) >> 2] = start
+    words[(INPUT + IN_STATE_PTR + 4) >> 2] = at - start
+    this.#take(at - start)
+  }
+
+  /** Notes that all input up to here stays for a repeated run. */
+  mark(): void {
+    this.#mark = this.#end
+  }
+
+  /** Takes back the input since the mark. */
+  rewind(): void {
+    this.#end = this.#mark
+  }
+
   word(offset: number, value: number): void {
     this.words[(INPUT + offset) >> 2] = value
   }
@@ -109,4 +148,15 @@ export class SidecarMemory {
     this.#end += length
     this.words[(INPUT + IN_END) >> 2] = this.#end
   }
+}
+
+/** Room that the answers take in a sandbox. */
+export function roomOfAnswers(answers: readonly Answer[]): number {
+  let room = ANSWERS_HEADER + 8
+  for (const { bytes } of answers) room += answerBytes(bytes)
+  return room
+}
+
+function answerBytes(bytes: Buffer): number {
+  return ANSWER_HEADER + ((bytes.length + 7) & ~7)
 }

@@ -13,18 +13,26 @@ import {
   HOLE_SIZE,
   LOG_HOLES,
   MAX_HOLES,
+  MAX_NEEDS,
   MAX_VERDICTS,
+  NEED_SIZE,
+  NEEDS,
   OUT_BODY,
   OUT_BODY_LENGTH,
   OUT_CONTEXT_PTR,
+  OUT_FIELDS_PTR,
   OUT_FLAGS,
   OUT_HEAD_LEN,
   OUT_HOST_PTR,
+  OUT_INSTANCE_PTR,
   OUT_LOG_HOLES,
   OUT_LOG_PTR,
+  OUT_NEEDS,
   OUT_PORT,
   OUT_REASON,
   OUT_REQUEST_ID_PTR,
+  OUT_RESPONSE_FLAGS,
+  OUT_ROUTE_PTR,
   OUT_SEND_BODY,
   OUT_SEND_PTR,
   OUT_STATUS,
@@ -35,7 +43,7 @@ import {
   VERDICT_SIZE,
   VERDICTS,
 } from '../sidecar/layout/record.ts'
-import type { LogLine } from './sidecar-decision.ts'
+import type { LogLine, Need } from './sidecar-decision.ts'
 import type { SidecarMemory } from './sidecar-memory.ts'
 
 /** What is wrong with an output; thrown by the readers here and caught by Sidecars, which makes it a value. */
@@ -47,6 +55,13 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 const KNOWN_FLAGS = 63
 const MAX_TEXT = 8192
 const MAX_HOST = 255
+const MAX_INSTANCE = 255
+const MAX_FIELD_LINES = 16_384
+const MAX_ROUTE = 4_096
+/** Field lines: printable or blank, each line ended, none empty. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+const FIELD_LINES = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*$/
+const INSTANCE = /^[a-z0-9.-]*$/
 const REQUEST_ID = /^[0-9a-fA-F-]{36}$/
 const TRACE = /^[0-9a-f]{64}$/
 
@@ -181,6 +196,40 @@ export function readTrace(from: SidecarMemory): string {
   const ids = from.memory.toString('latin1', start, start + 64)
   if (!TRACE.test(ids)) throw new BadOutput('the trace ids are not hexadecimal')
   return ids
+}
+
+/** A denial's extra field lines. */
+export function readFieldLines(from: SidecarMemory): string {
+  const lines = readText(from, OUT_FIELDS_PTR, MAX_FIELD_LINES, 'the extra fields')
+  if (lines !== '' && !FIELD_LINES.test(lines)) throw new BadOutput('the extra fields are not whole lines')
+  return lines
+}
+
+export function readResponseFlags(from: SidecarMemory): number {
+  return readUpTo(from, OUT_RESPONSE_FLAGS, 0xffff, 'the response flags')
+}
+
+export function readRoute(from: SidecarMemory): Buffer {
+  return readBytes(from, OUT_ROUTE_PTR, MAX_ROUTE, 'the route')
+}
+
+export function readInstance(from: SidecarMemory): string {
+  const instance = readText(from, OUT_INSTANCE_PTR, MAX_INSTANCE, 'the instance')
+  if (!INSTANCE.test(instance)) throw new BadOutput('the instance is no name')
+  return instance
+}
+
+/** What the phase asks; at least one thing. */
+export function readNeeds(from: SidecarMemory): Need[] {
+  const count = readUpTo(from, OUT_NEEDS, MAX_NEEDS, 'the number of needs')
+  if (count === 0) throw new BadOutput('it needs something and does not say what')
+  const needs: Need[] = []
+  for (let i = 0; i < count; i++) {
+    const entry = NEEDS + i * NEED_SIZE
+    const key = readBytes(from, entry + 4 - OUTPUT, from.size, 'a need')
+    needs.push({ kind: from.words[entry >> 2]!, key })
+  }
+  return needs
 }
 
 export function readReason(from: SidecarMemory): number {

@@ -7,9 +7,17 @@ import {
   RESULT_FORWARD,
   RESULT_INCOMPLETE,
   RESULT_INTERIM,
+  RESULT_NEEDS,
   RESULT_OPENED,
 } from '../sidecar/layout/record.ts'
-import type { Abandoned, Decision, Denial, Opened, ResponseDecision } from './sidecar-decision.ts'
+import type {
+  Abandoned,
+  DecisionRun,
+  Denial,
+  Opened,
+  ResponseDecision,
+  ResponseRun,
+} from './sidecar-decision.ts'
 import type { SidecarMemory } from './sidecar-memory.ts'
 import {
   BadOutput,
@@ -17,18 +25,23 @@ import {
   MOST_RESPONSE_BODY,
   readContext,
   readDenialText,
+  readFieldLines,
   readFlags,
   readFraming,
   readHead,
   readHeadLength,
   readHeadOrNothing,
   readHost,
+  readInstance,
   readLines,
   readLog,
+  readNeeds,
   readPort,
   readReason,
   readReply,
   readRequestId,
+  readResponseFlags,
+  readRoute,
   readStatus,
   readTrace,
   readVerdicts,
@@ -50,7 +63,7 @@ export function readOpened(from: SidecarMemory, result: number, received: number
     case RESULT_INCOMPLETE:
       return INCOMPLETE
     case RESULT_OPENED:
-      return { kind: 'opened', host: readHost(from), port: readPort(from) }
+      return { kind: 'opened', host: readHost(from), port: readPort(from), instance: readInstance(from) }
     case RESULT_DENY:
       return { kind: 'denied', denial: readDenial(from, received) }
     default:
@@ -64,8 +77,9 @@ export function readAbandoned(from: SidecarMemory, received: number): Abandoned 
   return { context: readContext(from), headLength, flags: readFlags(from), body, bodyLength }
 }
 
-export function readDecision(from: SidecarMemory, result: number, received: number): Decision {
+export function readDecision(from: SidecarMemory, result: number, received: number): DecisionRun {
   if (result === RESULT_DENY) return { kind: 'denied', denial: readDenial(from, received) }
+  if (result === RESULT_NEEDS) return { kind: 'needs', needs: readNeeds(from) }
   if (result !== RESULT_FORWARD) throw new BadOutput(`decide ended with ${result}`)
   const flags = readFlags(from)
   const { body, sendBody, bodyLength } = readFraming(from, MOST_REQUEST_BODY)
@@ -81,19 +95,18 @@ export function readDecision(from: SidecarMemory, result: number, received: numb
     verdicts: readVerdicts(from),
     requestId: readRequestId(from),
     trace: (flags & OUT_FLAG_SAMPLED) !== 0 ? readTrace(from) : '',
+    route: readRoute(from),
   }
 }
 
-export function readResponseDecision(
-  from: SidecarMemory,
-  result: number,
-  received: number,
-): ResponseDecision {
+export function readResponseDecision(from: SidecarMemory, result: number, received: number): ResponseRun {
   switch (result) {
     case RESULT_INCOMPLETE:
       return INCOMPLETE
     case RESULT_BAD:
       return { kind: 'bad', reason: readReason(from) }
+    case RESULT_NEEDS:
+      return { kind: 'needs', needs: readNeeds(from) }
     case RESULT_INTERIM: {
       const headLength = readHeadLength(from, received)
       return { kind: 'interim', head: readHeadOrNothing(from), headLength, flags: readFlags(from) }
@@ -117,9 +130,11 @@ function readDenial(from: SidecarMemory, received: number): Denial {
   const flags = readFlags(from)
   const { body, bodyLength } = readFraming(from, MOST_REQUEST_BODY)
   return {
-    status: readStatus(from, 400, 599),
+    status: readStatus(from, 200, 599),
     reason,
     text: readDenialText(from, reason),
+    fields: readFieldLines(from),
+    responseFlags: readResponseFlags(from),
     context: readContext(from),
     verdicts: readVerdicts(from),
     requestId: readRequestId(from),

@@ -7,6 +7,8 @@ import {
   DIRECTION_INBOUND,
   IN_CONTEXT_PTR,
   IN_DIRECTION,
+  IN_FLAG_ROUTE,
+  IN_FLAG_SERVE,
   IN_LOCAL_FIELDS_PTR,
   IN_LOCAL_STATUS,
   IN_LOCAL_TEXT_PTR,
@@ -15,6 +17,7 @@ import {
   IN_TARGET_PORT,
   IN_TARGET_PTR,
   IN_UPSTREAM_PTR,
+  MAX_RUNS,
   OUT_RESULT,
   OUTPUT,
   REASON_MEMORY,
@@ -29,15 +32,18 @@ import {
 } from './sidecar-counters.ts'
 import type {
   Abandoned,
+  Answer,
   ConnectionFacts,
   Decision,
+  DecisionRun,
   Failed,
+  Need,
   Opened,
   ResponseDecision,
 } from './sidecar-decision.ts'
 import { loadGuest } from './sidecar-guest.ts'
 import { headBytes } from './sidecar-head-bytes.ts'
-import { SidecarMemory } from './sidecar-memory.ts'
+import { roomOfAnswers, SidecarMemory } from './sidecar-memory.ts'
 import { BadOutput } from './sidecar-output.ts'
 import {
   INCOMPLETE,
@@ -63,6 +69,9 @@ const SMALL_FUEL = 8_000_000
 const LARGE_FUEL = 32_000_000
 const DEFAULT_MAX_HEAD = 16_384
 
+/** Answers what a response phase needs, at once. */
+export type AnswerNeed = (need: Need) => Buffer
+
 interface OpenInput {
   received: Buffer
   start: number
@@ -71,6 +80,20 @@ interface OpenInput {
   facts: ConnectionFacts
   now: number
   random: Buffer
+}
+
+/** Both sides of a call are judged in this engine. */
+export const BOTH_SIDES = IN_FLAG_ROUTE | IN_FLAG_SERVE
+
+const NO_ANSWERS: readonly Answer[] = []
+
+/** What a phase is judged for, beside the head itself. */
+interface Judging {
+  policy: Buffer
+  target: string
+  targetPort: number
+  sides: number
+  answers: readonly Answer[]
 }
 
 /** The sidecars of one engine. Phases run one after the other, each in a fresh sandbox of one of two sizes. */
@@ -113,19 +136,38 @@ export class Sidecars {
     }
   }
 
-  /** Judges what `open` read just before, by the policy of whose sidecar this is. `target` is "namespace/name". */
+  /** Judges as `judge` does a request whose policies need nothing; where they do, the request is not let through. */
   decide(policy: Buffer, target: string, targetPort: number): Decision {
+    const decision = this.judge(policy, target, targetPort, BOTH_SIDES, NO_ANSWERS)
+    return decision.kind === 'needs'
+      ? this.#failed(new BadOutput('the sidecar needs what nobody answers'))
+      : decision
+  }
+
+  /**
+   * Judges what `open` read just before, by the policy of whose sidecar this is. `target` is "namespace/name", `sides` are
+   * IN_FLAG_ROUTE and IN_FLAG_SERVE. Where it needs something, it may be called again with the answers, until another `open`.
+   */
+  judge(
+    policy: Buffer,
+    target: string,
+    targetPort: number,
+    sides: number,
+    answers: readonly Answer[],
+  ): DecisionRun {
     const memory = this.#opened
     this.#opened = null
+    const judging = { policy, target, targetPort, sides, answers }
     try {
       if (memory === null) throw new BadOutput('decide without open')
-      const { length } = this.#input!
-      if (memory === this.#small && policy.length + 2 * length + SLACK <= memory.room) {
-        const decision = this.#decide(memory, policy, target, targetPort)
+      memory.rewind()
+      const needed = policy.length + 2 * this.#input!.length + roomOfAnswers(answers) + SLACK
+      if (memory === this.#small && needed <= memory.room) {
+        const decision = this.#decide(memory, judging)
         if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY)
           return this.#counted(decision)
       }
-      return this.#counted(this.#decideInLarge(memory, policy, target, targetPort))
+      return this.#counted(this.#decideInLarge(memory, judging, needed))
     } catch (error) {
       return this.#failed(error)
     }
@@ -154,6 +196,7 @@ export class Sidecars {
     now: number,
     upstream: string,
     responseFlags: number,
+    answer: AnswerNeed | null = null,
   ): ResponseDecision {
     // Whether it comes from another sidecar only the context says, so all are given that much.
     const length = headBytes(received, start, end, this.maxHeadBytes + ADDED_BYTES)
@@ -162,7 +205,7 @@ export class Sidecars {
       memory.head(received, start, length)
       memory.text(IN_UPSTREAM_PTR, upstream)
     }
-    return this.#respond(policy, context, now, responseFlags, load, length, 0)
+    return this.#respond(policy, context, now, responseFlags, load, length, 0, answer)
   }
 
   /** Words a reply of the mesh's own; the head of the result is the whole reply, `headLength` that of its head. */
@@ -174,13 +217,15 @@ export class Sidecars {
     fields: string,
     now: number,
     responseFlags: number,
+    answer: AnswerNeed | null = null,
   ): ResponseDecision {
     const load = (memory: SidecarMemory) => {
       memory.word(IN_LOCAL_STATUS, status)
       memory.text(IN_LOCAL_TEXT_PTR, text)
       memory.text(IN_LOCAL_FIELDS_PTR, fields)
     }
-    return this.#respond(policy, context, now, responseFlags, load, 0, 6 * (text.length + fields.length))
+    const extra = 6 * (text.length + fields.length)
+    return this.#respond(policy, context, now, responseFlags, load, 0, extra, answer)
   }
 
   /** The trailer section to send for the one received, lines and empty line; null where it is not acceptable. */
@@ -208,27 +253,34 @@ export class Sidecars {
     memory.connection(input.facts, input.random)
     memory.head(input.received, input.start, input.length)
     const opened = readOpened(memory, this.#run(memory, 'open'), input.length)
-    if (opened.kind === 'opened') this.#opened = memory
+    if (opened.kind === 'opened') {
+      this.#opened = memory
+      memory.mark()
+    }
     return opened
   }
 
-  #decide(memory: SidecarMemory, policy: Buffer, target: string, targetPort: number): Decision {
+  #decide(memory: SidecarMemory, { policy, target, targetPort, sides, answers }: Judging): DecisionRun {
     memory.bytes(IN_POLICY_PTR, policy)
     memory.text(IN_TARGET_PTR, target)
     memory.word(IN_TARGET_PORT, targetPort)
-    return readDecision(memory, this.#run(memory, 'decide'), this.#input!.length)
+    memory.flags(sides)
+    memory.answers(answers)
+    const decision = readDecision(memory, this.#run(memory, 'decide'), this.#input!.length)
+    if (decision.kind === 'needs') this.#opened = memory
+    return decision
   }
 
   /** Judges in the large memory; what was opened in the small one is opened again there. */
-  #decideInLarge(opened: SidecarMemory, policy: Buffer, target: string, targetPort: number): Decision {
+  #decideInLarge(opened: SidecarMemory, judging: Judging, needed: number): DecisionRun {
     const large = this.#large
     if (opened !== large && this.#open(large, this.#input!).kind !== 'opened') {
       throw new BadOutput('the same head is read in two ways')
     }
     this.#opened = null
-    if (policy.length + SLACK > large.room)
-      throw new BadOutput(`the policy of ${policy.length} bytes is too large`)
-    return this.#decide(large, policy, target, targetPort)
+    if (needed - this.#input!.length > large.room)
+      throw new BadOutput(`the policy of ${judging.policy.length} bytes is too large`)
+    return this.#decide(large, judging)
   }
 
   #respond(
@@ -239,24 +291,33 @@ export class Sidecars {
     load: (memory: SidecarMemory) => void,
     headLength: number,
     extra: number,
+    answer: AnswerNeed | null,
   ): ResponseDecision {
     this.#opened = null
+    const answers: Answer[] = []
     const run = (size: SidecarMemory) => {
       const memory = this.#begin(size, now, this.maxHeadBytes + ADDED_BYTES)
       load(memory)
       memory.bytes(IN_POLICY_PTR, policy)
       memory.bytes(IN_CONTEXT_PTR, context)
       memory.word(IN_RESPONSE_FLAGS, responseFlags)
+      memory.answers(answers)
       return readResponseDecision(memory, this.#run(memory, 'respond'), headLength)
     }
-    const needed = policy.length + 2 * context.length + 3 * headLength + extra + SLACK
     try {
-      if (needed <= SMALL_ROOM) {
-        const decision = run(this.#small)
-        if (decision.kind !== 'bad' || decision.reason !== REASON_MEMORY) return this.#counted(decision)
+      for (let runs = 1; runs <= MAX_RUNS; runs++) {
+        const needed =
+          policy.length + 2 * context.length + 3 * headLength + extra + roomOfAnswers(answers) + SLACK
+        if (needed > LARGE_ROOM)
+          throw new BadOutput(`the response phase would need ${needed} bytes of memory`)
+        let decision = run(needed <= SMALL_ROOM ? this.#small : this.#large)
+        if (decision.kind === 'bad' && decision.reason === REASON_MEMORY && needed <= SMALL_ROOM)
+          decision = run(this.#large)
+        if (decision.kind !== 'needs') return this.#counted(decision)
+        if (answer === null) throw new BadOutput('the response phase needs what nobody answers')
+        for (const need of decision.needs) answers.push({ need, bytes: answer(need) })
       }
-      if (needed > LARGE_ROOM) throw new BadOutput(`the response phase would need ${needed} bytes of memory`)
-      return this.#counted(run(this.#large))
+      throw new BadOutput('the response phase needs ever more')
     } catch (error) {
       return this.#failed(error)
     }

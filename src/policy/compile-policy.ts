@@ -11,28 +11,49 @@ import {
   POLICY_SECTIONS,
   POLICY_TABLE,
   SECTION_ACCESS_LOG,
+  SECTION_AUTHENTICATION,
   SECTION_AUTHORIZATION,
+  SECTION_BREAKER,
   SECTION_EGRESS,
   SECTION_ENTRY,
+  SECTION_EXTERNAL_AUTHORIZATION,
   SECTION_HTTP,
   SECTION_IDENTITY,
+  SECTION_PEER_AUTHENTICATION,
+  SECTION_RATE_LIMIT,
+  SECTION_ROUTES,
   SECTION_TRACING,
+  SECTION_USER_POLICIES,
   SECTIONS,
 } from '../sidecar/layout/policy.ts'
 import {
   ABI_VERSION,
   POLICY_ACCESS_LOG,
+  POLICY_AUTHENTICATION,
   POLICY_AUTHORIZATION,
+  POLICY_BREAKER,
+  POLICY_EXTERNAL_AUTHORIZATION,
+  POLICY_RATE_LIMIT,
+  POLICY_ROUTE,
   POLICY_SIDECAR,
+  POLICY_TLS,
   POLICY_TRACING,
+  POLICY_USER,
 } from '../sidecar/layout/record.ts'
 import { compileAccessLog } from './access-log.ts'
+import { compileAuthentication } from './authentication.ts'
 import { compileAuthorization } from './authorization.ts'
+import { compileBreaker } from './breaker.ts'
 import { compileEgress } from './egress.ts'
+import { compileExternalAuthorization } from './external-authorization.ts'
 import { compileHttp } from './http.ts'
 import { compileIdentity } from './identity.ts'
+import { compilePeerAuthentication } from './peer-authentication.ts'
+import { compileRateLimit } from './rate-limit.ts'
+import { compileRoutes } from './routes.ts'
 import type { CompiledSection, RuleName, SectionProblem } from './section.ts'
 import { compileTracing } from './tracing.ts'
+import { compileUserPolicies } from './user-policies.ts'
 
 export type { RuleName } from './section.ts'
 
@@ -70,6 +91,13 @@ export function compilePolicy(mesh: MeshView, fn: FunctionSpec | null): PolicyCo
     sections.set(SECTION_IDENTITY, compileIdentity(fn))
     sections.set(SECTION_AUTHORIZATION, compileAuthorization(mesh, fn))
     sections.set(SECTION_EGRESS, compileEgress(mesh, fn))
+    sections.set(SECTION_AUTHENTICATION, compileAuthentication(mesh, fn))
+    sections.set(SECTION_EXTERNAL_AUTHORIZATION, compileExternalAuthorization(mesh, fn))
+    sections.set(SECTION_RATE_LIMIT, compileRateLimit(mesh, fn))
+    sections.set(SECTION_PEER_AUTHENTICATION, compilePeerAuthentication(mesh, fn))
+    sections.set(SECTION_ROUTES, compileRoutes(mesh, fn))
+    sections.set(SECTION_BREAKER, compileBreaker(mesh, fn))
+    sections.set(SECTION_USER_POLICIES, compileUserPolicies(mesh, fn))
   }
   const bodies = new Map<number, Buffer>()
   const rules: Record<number, readonly RuleName[]> = {}
@@ -95,6 +123,13 @@ const JUDGES: Readonly<Record<number, number>> = {
   [SECTION_EGRESS]: POLICY_SIDECAR,
   [SECTION_TRACING]: POLICY_TRACING,
   [SECTION_ACCESS_LOG]: POLICY_ACCESS_LOG,
+  [SECTION_AUTHENTICATION]: POLICY_AUTHENTICATION,
+  [SECTION_EXTERNAL_AUTHORIZATION]: POLICY_EXTERNAL_AUTHORIZATION,
+  [SECTION_RATE_LIMIT]: POLICY_RATE_LIMIT,
+  [SECTION_PEER_AUTHENTICATION]: POLICY_TLS,
+  [SECTION_ROUTES]: POLICY_ROUTE,
+  [SECTION_BREAKER]: POLICY_BREAKER,
+  [SECTION_USER_POLICIES]: POLICY_USER,
 }
 
 /** Puts sections behind their table, each on a multiple of 8; one without bytes is absent. */

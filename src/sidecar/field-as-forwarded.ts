@@ -44,7 +44,7 @@ import { expectsContinue, takesTrailers, upgradeValueLen, upgradeValuePtr } from
 
 /** For each field's index the address of its joined value, as u32 length and bytes; 0 where none was written yet. */
 const JOINED: i32 = SCRATCH_AUTHORIZATION
-const MOST_JOINED: i32 = 160
+const MOST_JOINED: i32 = 192
 
 let value: i32 = 0
 let valueSize: i32 = 0

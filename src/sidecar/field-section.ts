@@ -17,7 +17,7 @@ import {
 } from './bytes.ts'
 import { isProtected } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
-import { addField, clearFields, fieldCount } from './fields.ts'
+import { clearFields, fieldCount, takeField } from './fields.ts'
 import {
   ADDED_FIELDS,
   MAX_FIELDS,
@@ -74,7 +74,7 @@ export function readFieldSection(start: i32, end: i32, fromSidecar: bool): i32 {
     const id = idOfName(name, nameLen, hash)
     const dropped = underscored && isDisguised(name, nameLen)
     if (fieldCount() == most) return refuse(431, REASON_TOO_MANY_FIELDS)
-    addField(name, nameLen, value, valueEnd - value, p, hash, id, dropped)
+    takeField(name, nameLen, value, valueEnd - value, p, hash, id, dropped)
   }
   return INCOMPLETE
 }

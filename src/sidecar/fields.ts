@@ -1,8 +1,10 @@
 // The field table of the head that the phase judges: filled by field-section.ts, read by every policy.
 
-import { equalIgnoreCase, SP } from './bytes.ts'
+import { equalIgnoreCase, hashBytesLower, SP } from './bytes.ts'
+import { idOfName } from './field-table.ts'
+import { ADDED_FIELDS, MAX_FIELDS, POLICY_FIELDS } from './layout/record.ts'
 import { SCRATCH_FIELDS, SCRATCH_FIRST } from './layout/scratch.ts'
-import { outBytes, outText } from './writer.ts'
+import { outBytes, outPosition, outReserve, outText } from './writer.ts'
 
 const ENTRY_SIZE: i32 = 28
 const NAME_PTR: usize = 0
@@ -12,9 +14,13 @@ const VALUE_LEN: usize = 12
 const HASH: usize = 16
 const ID: usize = 20
 const DROPPED: usize = 21
+const REMOVED: usize = 22
 const LINE_END: usize = 24
 
 let count: i32 = 0
+/** How many were received; those after them were added by policies. */
+let received: i32 = 0
+let changed: bool = false
 
 function entry(i: i32): i32 {
   return SCRATCH_FIELDS + i * ENTRY_SIZE
@@ -61,6 +67,11 @@ export function fieldDropped(i: i32): bool {
   return load<u8>(entry(i), DROPPED) != 0
 }
 
+/** Whether a policy has taken the field away. */
+export function fieldRemoved(i: i32): bool {
+  return load<u8>(entry(i), REMOVED) != 0
+}
+
 export function dropField(i: i32): void {
   store<u8>(entry(i), 1, DROPPED)
 }
@@ -82,7 +93,8 @@ export function findFieldById(id: i32): i32 {
 
 function findFrom(first: i32, namePtr: i32, nameLen: i32, hash: u32): i32 {
   for (let i = first; i < count; i++) {
-    if (fieldHash(i) == hash && equalIgnoreCase(fieldNamePtr(i), fieldNameLen(i), namePtr, nameLen)) return i
+    if (fieldHash(i) != hash || fieldRemoved(i)) continue
+    if (equalIgnoreCase(fieldNamePtr(i), fieldNameLen(i), namePtr, nameLen)) return i
   }
   return -1
 }
@@ -92,8 +104,69 @@ export function clearFields(): void {
   memory.fill(SCRATCH_FIRST, 0, 64)
 }
 
-/** Adds a field; the caller sees to it that the table's MAX_FIELDS + ADDED_FIELDS suffice. */
-export function addField(
+/** Notes that the table holds what was received. */
+export function sealFields(): void {
+  received = count
+  changed = false
+}
+
+/** Brings the table back to what was received, without what an earlier run of the phase changed. */
+export function restoreFields(): void {
+  if (!changed) return
+  count = received
+  memory.fill(SCRATCH_FIRST, 0, 64)
+  for (let i = count - 1; i >= 0; i--) {
+    store<u8>(entry(i), 0, REMOVED)
+    if (fieldId(i) != 0) store<u8>(SCRATCH_FIRST + fieldId(i), (i + 1) as u8)
+  }
+  changed = false
+}
+
+/** Takes field `i` away: no policy after this and no function sees it. */
+export function removeField(i: i32): void {
+  changed = true
+  store<u8>(entry(i), 1, REMOVED)
+  const id = fieldId(i)
+  if (id == 0 || findFieldById(id) != i) return
+  let next = i + 1
+  while (next < count && (fieldId(next) != id || fieldRemoved(next))) next++
+  store<u8>(SCRATCH_FIRST + id, (next < count ? next + 1 : 0) as u8)
+}
+
+/** Takes all fields of that name away. */
+export function removeFields(namePtr: i32, nameLen: i32): void {
+  const hash = hashBytesLower(namePtr, nameLen)
+  for (let i = findFrom(0, namePtr, nameLen, hash); i >= 0; i = findFrom(i + 1, namePtr, nameLen, hash))
+    removeField(i)
+}
+
+/**
+ * Adds a field as if it had been received behind the others; name and value are copied and must be acceptable ones. False where no
+ * more can be added: then the request cannot be judged as its policies say.
+ */
+export function addField(namePtr: i32, nameLen: i32, valuePtr: i32, valueLen: i32): bool {
+  if (count >= received + POLICY_FIELDS || count >= MAX_FIELDS + ADDED_FIELDS + POLICY_FIELDS) return false
+  const line = outPosition()
+  if (!outReserve(nameLen + valueLen + 4)) return false
+  const value = line + nameLen + 2
+  memory.copy(line, namePtr, nameLen)
+  store<u16>(line + nameLen, 0x203a)
+  memory.copy(value, valuePtr, valueLen)
+  store<u16>(value + valueLen, 0x0a0d)
+  changed = true
+  const hash = hashBytesLower(line, nameLen)
+  takeField(line, nameLen, value, valueLen, outPosition(), hash, idOfName(line, nameLen, hash), false)
+  return true
+}
+
+/** The head has that field once, with that value. */
+export function setField(namePtr: i32, nameLen: i32, valuePtr: i32, valueLen: i32): bool {
+  removeFields(namePtr, nameLen)
+  return addField(namePtr, nameLen, valuePtr, valueLen)
+}
+
+/** Notes a field that was received; the caller sees to it that the table's MAX_FIELDS + ADDED_FIELDS suffice. */
+export function takeField(
   namePtr: i32,
   nameLen: i32,
   valuePtr: i32,
@@ -121,7 +194,7 @@ export function outFieldLines(without: u64): void {
   let start = 0
   let end = 0
   for (let i = 0; i < count; i++) {
-    if (((without >> fieldId(i)) & 1) != 0 || fieldDropped(i)) continue
+    if (((without >> fieldId(i)) & 1) != 0 || fieldDropped(i) || fieldRemoved(i)) continue
     const line = fieldNamePtr(i)
     if (line != end) {
       if (end != start) outBytes(start, end - start)

@@ -28,6 +28,7 @@ import {
   requestIdPtr,
 } from './message.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
+import { outAddedLines, responseFieldIsReplaced } from './response-fields.ts'
 
 /** Writes the whole reply and OUT_HEAD_LEN; returns whether the client's connection ends with it. */
 export function outLocalReply(status: i32): bool {
@@ -40,9 +41,12 @@ export function outLocalReply(status: i32): bool {
   outDecimal(status)
   outText(' ')
   outText(standardPhrase(status))
-  outText('\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ')
+  outText('\r\n')
+  if (!responseFieldIsReplaced('content-type')) outText('content-type: text/plain; charset=utf-8\r\n')
+  outText('content-length: ')
   outDecimal(textLen + 1)
-  outText('\r\ncache-control: no-store\r\n')
+  outText('\r\n')
+  if (!responseFieldIsReplaced('cache-control')) outText('cache-control: no-store\r\n')
   if (contextHas(CONTEXT_REQUEST_ID)) {
     outText('x-request-id: ')
     outBytes(requestIdPtr(), REQUEST_ID_LEN)
@@ -51,6 +55,7 @@ export function outLocalReply(status: i32): bool {
   // RFC 9110 15.5.6. Any method in upper case passes but CONNECT and TRACE; these are the usual ones.
   if (status == 405) outText('allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n')
   outBytes(inU32(IN_LOCAL_FIELDS_PTR), inU32(IN_LOCAL_FIELDS_LEN))
+  outAddedLines()
   if (closes) outText('connection: close\r\n')
   else if (contextHas(CONTEXT_HTTP_1_0)) outText('connection: keep-alive\r\n')
   outText('\r\n')

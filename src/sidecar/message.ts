@@ -3,6 +3,7 @@
 
 import { equalBytes, equalIgnoreCase, hashBytes, hashBytesLower, isText } from './bytes.ts'
 import {
+  addField,
   fieldCount,
   fieldHash,
   fieldId,
@@ -13,12 +14,20 @@ import {
   findField,
   findFieldById,
   nextField,
+  removeField,
+  removeFields,
+  restoreFields,
+  sealFields,
+  setField,
 } from './fields.ts'
 import {
   IN_DIRECTION,
   INPUT,
   MAX_VERDICTS,
+  OUT_FIELDS_LEN,
+  OUT_FIELDS_PTR,
   OUT_REASON,
+  OUT_RESPONSE_FLAGS,
   OUT_RESULT,
   OUT_STATUS,
   OUT_TEXT_LEN,
@@ -43,6 +52,7 @@ import {
 } from './writer.ts'
 
 export {
+  addField,
   equalBytes,
   equalIgnoreCase,
   fieldCount,
@@ -67,6 +77,9 @@ export {
   outReserve,
   outRoom,
   outText,
+  removeField,
+  removeFields,
+  setField,
 }
 
 let method: i32 = 0
@@ -82,6 +95,14 @@ let authority: i32 = 0
 let authoritySize: i32 = 0
 let port: i32 = 0
 let minor: i32 = 1
+let sealedPath: i32 = 0
+let sealedPathSize: i32 = 0
+let sealedQuery: i32 = 0
+let sealedQuerySize: i32 = 0
+let sealedAuthority: i32 = 0
+let sealedAuthoritySize: i32 = 0
+let sealedPort: i32 = 0
+let sealedHostSize: i32 = 0
 
 /** A u32 of the input record; `offset` is an IN_*. */
 export function inU32(offset: i32): u32 {
@@ -202,6 +223,32 @@ export function setHttpMinor(value: i32): void {
   minor = value
 }
 
+/** Notes that this is the request as received. */
+export function sealRequest(): void {
+  sealedPath = path
+  sealedPathSize = pathSize
+  sealedQuery = query
+  sealedQuerySize = querySize
+  sealedAuthority = authority
+  sealedAuthoritySize = authoritySize
+  sealedPort = port
+  sealedHostSize = hostSize
+  sealFields()
+}
+
+/** Brings the request back to what was received, without what an earlier run of the phase made of it. */
+export function restoreRequest(): void {
+  path = sealedPath
+  pathSize = sealedPathSize
+  query = sealedQuery
+  querySize = sealedQuerySize
+  authority = sealedAuthority
+  authoritySize = sealedAuthoritySize
+  port = sealedPort
+  hostSize = sealedHostSize
+  restoreFields()
+}
+
 /** Notes what a policy (POLICY_*) says (VERDICT_*), and by which rule (NO_RULE: none); beyond MAX_VERDICTS nothing is noted. */
 export function recordVerdict(policy: i32, verdict: i32, rule: i32): void {
   const count = load<i32>(OUTPUT + OUT_VERDICTS)
@@ -218,4 +265,11 @@ export function deny(status: i32, reason: i32, textPtr: i32, textLen: i32): i32 
   store<i32>(OUTPUT + OUT_TEXT_LEN, textLen)
   store<i32>(OUTPUT + OUT_RESULT, RESULT_DENY)
   return RESULT_DENY
+}
+
+/** Extra fields of a denial: whole lines `name: value` CRLF, which go out with the reply; `flags` are RESPONSE_FLAG_* bits. */
+export function denyWithFields(linesPtr: i32, linesLen: i32, flags: i32): void {
+  store<i32>(OUTPUT + OUT_FIELDS_PTR, linesPtr)
+  store<i32>(OUTPUT + OUT_FIELDS_LEN, linesLen)
+  store<i32>(OUTPUT + OUT_RESPONSE_FLAGS, flags)
 }

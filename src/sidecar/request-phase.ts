@@ -2,7 +2,9 @@
 // this is, and writes what goes on.
 
 import { logRequest } from './access-log.ts'
+import { judgeAuthentication } from './authentication.ts'
 import { judgeAuthorization } from './authorization.ts'
+import { judgeBreaker } from './breaker.ts'
 import { isExactly } from './bytes.ts'
 import { findClientAddress } from './client-address.ts'
 import { keepsConnection, readConnection } from './connection-options.ts'
@@ -16,22 +18,33 @@ import {
   outContext,
 } from './context.ts'
 import { judgeEgress } from './egress.ts'
+import { judgeExternalAuthorization } from './external-authorization.ts'
 import { readFieldSection } from './field-section.ts'
 import { outForwardHead } from './forward-head.ts'
 import { readFraming, statedBody, statedLength } from './framing.ts'
 import { HTTP_NORMALIZATION, HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import {
   SECTION_ACCESS_LOG,
+  SECTION_AUTHENTICATION,
   SECTION_AUTHORIZATION,
+  SECTION_BREAKER,
   SECTION_EGRESS,
+  SECTION_EXTERNAL_AUTHORIZATION,
   SECTION_HTTP,
   SECTION_IDENTITY,
+  SECTION_PEER_AUTHENTICATION,
+  SECTION_RATE_LIMIT,
+  SECTION_ROUTES,
   SECTION_TRACING,
+  SECTION_USER_POLICIES,
 } from './layout/policy.ts'
 import {
   BODY_NONE,
   DIRECTION_INBOUND,
   DIRECTION_OUTBOUND,
+  IN_FLAG_ROUTE,
+  IN_FLAG_SERVE,
+  IN_FLAGS,
   IN_HEAD_LEN,
   IN_HEAD_PTR,
   IN_MAX_HEAD,
@@ -40,6 +53,7 @@ import {
   OUT_BODY_LENGTH,
   OUT_CONTEXT_LEN,
   OUT_CONTEXT_PTR,
+  OUT_FIELDS_LEN,
   OUT_FLAG_EXPECT_CONTINUE,
   OUT_FLAG_IDEMPOTENT,
   OUT_FLAG_KEEP_ALIVE,
@@ -52,10 +66,13 @@ import {
   OUT_PORT,
   OUT_REQUEST_ID_LEN,
   OUT_REQUEST_ID_PTR,
+  OUT_RESPONSE_FLAGS,
   OUT_RESULT,
+  OUT_ROUTE_LEN,
   OUT_SEND_BODY,
   OUT_SEND_LEN,
   OUT_SEND_PTR,
+  OUT_VERDICTS,
   OUTPUT,
   POLICY_HTTP,
   REASON_HEAD_TOO_LARGE,
@@ -67,9 +84,11 @@ import {
   RESULT_DENY,
   RESULT_FORWARD,
   RESULT_INCOMPLETE,
+  RESULT_NEEDS,
   RESULT_OPENED,
   VERDICT_ALLOW,
   VERDICT_DENY,
+  VERDICT_WAIT,
 } from './layout/record.ts'
 import {
   authorityPort,
@@ -87,16 +106,24 @@ import {
   outU32,
   recordVerdict,
   requestIdPtr,
+  restoreRequest,
+  sealRequest,
 } from './message.ts'
+import { beginNeeds, hasNeeds } from './needs.ts'
 import { normalisePath } from './path.ts'
+import { judgePeerAuthentication } from './peer-authentication.ts'
 import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
 import { judgePorts } from './ports.ts'
+import { judgeRateLimit } from './rate-limit.ts'
 import { INCOMPLETE, refusedReason, refusedStatus } from './refusal.ts'
 import { chooseRequestId, makeRequestId, REQUEST_ID_LEN } from './request-id.ts'
 import { readRequestLine } from './request-line.ts'
-import { readTarget } from './request-target.ts'
+import { readTarget, restoreTarget, sealTarget } from './request-target.ts'
+import { forgetResponseFields } from './response-fields.ts'
+import { takeRoute } from './routes.ts'
 import { prepareTrace, sampled } from './trace.ts'
 import { expectsContinue, readExpectations, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
+import { runUserPolicies } from './user-policies.ts'
 
 let opened: bool = false
 
@@ -115,6 +142,8 @@ export function openRequest(): i32 {
     return refuseHead(refusedStatus(), refusedReason())
   }
   opened = true
+  sealRequest()
+  sealTarget()
   outU32(OUT_HEAD_LEN, after - start)
   outU32(OUT_HOST_PTR, hostPtr())
   outU32(OUT_HOST_LEN, hostLen())
@@ -130,9 +159,9 @@ export function openRequest(): i32 {
   return outOverflowed() ? refuseForMemory() : finishAs(RESULT_OPENED)
 }
 
-/** Judges the head that was opened: RESULT_FORWARD or RESULT_DENY. */
+/** Judges the head that was opened: RESULT_FORWARD, RESULT_DENY or RESULT_NEEDS; after that it is called again. */
 export function decideRequest(): i32 {
-  outBegin()
+  begin()
   if (!opened || !readPolicy() || sectionLen(SECTION_HTTP) < HTTP_SIZE)
     return refuseRequest(500, REASON_POLICY)
   const http = sectionPtr(SECTION_HTTP)
@@ -144,7 +173,10 @@ export function decideRequest(): i32 {
   // A call that names nobody is refused by the caller's egress, in its own words.
   if (hostLen() == 0 && direction() != DIRECTION_OUTBOUND) return refuseRequest(400, REASON_HOST)
   recordVerdict(POLICY_HTTP, VERDICT_ALLOW, NO_RULE)
-  if (judge() != VERDICT_ALLOW) return finishRequest(RESULT_DENY)
+  const verdict = judge()
+  // Whatever was decided without them: a need that stands open says that the policies have not all been heard.
+  if (verdict == VERDICT_WAIT || hasNeeds()) return hasNeeds() ? wait() : refuseRequest(500, REASON_POLICY)
+  if (verdict != VERDICT_ALLOW) return finishRequest(RESULT_DENY)
   if (hostLen() == 0) return refuseRequest(400, REASON_HOST)
   const head = outPosition()
   outForwardHead(trustedProxies, sectionPtr(SECTION_IDENTITY), sectionLen(SECTION_IDENTITY))
@@ -153,12 +185,66 @@ export function decideRequest(): i32 {
   return finishRequest(RESULT_FORWARD)
 }
 
+// What an earlier run left: verdicts, needs, what policies made of the request.
+function begin(): void {
+  outBegin()
+  beginNeeds()
+  outU32(OUT_VERDICTS, 0)
+  outU32(OUT_FIELDS_LEN, 0)
+  outU32(OUT_RESPONSE_FLAGS, 0)
+  outU32(OUT_ROUTE_LEN, 0)
+  restoreRequest()
+  restoreTarget()
+  forgetResponseFields()
+}
+
+function wait(): i32 {
+  outU32(OUT_CONTEXT_LEN, 0)
+  return outOverflowed() ? refuseForMemory() : finishAs(RESULT_NEEDS)
+}
+
 function judge(): i32 {
-  const egress = sectionPtr(SECTION_EGRESS)
-  const egressLen = sectionLen(SECTION_EGRESS)
-  if (direction() == DIRECTION_OUTBOUND) return judgeEgress(egress, egressLen)
-  if (judgePorts(egress, egressLen) != VERDICT_ALLOW) return VERDICT_DENY
-  return judgeAuthorization(sectionPtr(SECTION_AUTHORIZATION), sectionLen(SECTION_AUTHORIZATION))
+  if (direction() == DIRECTION_OUTBOUND)
+    return judgeEgress(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
+  const flags: i32 = inU32(IN_FLAGS)
+  let verdict = VERDICT_ALLOW
+  if ((flags & IN_FLAG_ROUTE) != 0) verdict = judgeRoute()
+  if (verdict != VERDICT_ALLOW || (flags & IN_FLAG_SERVE) == 0) return verdict
+  return judgeService()
+}
+
+// The client's side of a call.
+function judgeRoute(): i32 {
+  const verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
+  if (verdict != VERDICT_ALLOW) return verdict
+  return judgeBreaker(sectionPtr(SECTION_BREAKER), sectionLen(SECTION_BREAKER))
+}
+
+// The workload's side, in Istio's order: who is there, who asks, whether it may, how often.
+function judgeService(): i32 {
+  let verdict = judgePeerAuthentication(
+    sectionPtr(SECTION_PEER_AUTHENTICATION),
+    sectionLen(SECTION_PEER_AUTHENTICATION),
+  )
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgePorts(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
+  if (verdict != VERDICT_ALLOW) return verdict
+  const user = sectionPtr(SECTION_USER_POLICIES)
+  const userLen = sectionLen(SECTION_USER_POLICIES)
+  verdict = runUserPolicies(user, userLen, false)
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgeAuthentication(sectionPtr(SECTION_AUTHENTICATION), sectionLen(SECTION_AUTHENTICATION))
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgeExternalAuthorization(
+    sectionPtr(SECTION_EXTERNAL_AUTHORIZATION),
+    sectionLen(SECTION_EXTERNAL_AUTHORIZATION),
+  )
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgeAuthorization(sectionPtr(SECTION_AUTHORIZATION), sectionLen(SECTION_AUTHORIZATION))
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgeRateLimit(sectionPtr(SECTION_RATE_LIMIT), sectionLen(SECTION_RATE_LIMIT))
+  if (verdict != VERDICT_ALLOW) return verdict
+  return runUserPolicies(user, userLen, true)
 }
 
 function finishRequest(result: i32): i32 {

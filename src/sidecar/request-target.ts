@@ -31,10 +31,26 @@ const QUESTION_MARK: u32 = 0x3f
 const SCHEME_LEN: i32 = 7
 
 let rewritten: bool = false
+let sealed: bool = false
 
 /** Whether the Host to forward is another one than the client's. */
 export function hostIsRewritten(): bool {
   return rewritten
+}
+
+/** Another authority goes on than the one received. */
+export function rewriteHost(ptr: i32, len: i32, hostBytes: i32, port: i32): void {
+  setAuthority(ptr, len, hostBytes, port)
+  rewritten = true
+}
+
+/** Notes whether the Host was another one when the request was read. */
+export function sealTarget(): void {
+  sealed = rewritten
+}
+
+export function restoreTarget(): void {
+  rewritten = sealed
 }
 
 /** Reads target and Host; false where they are refused. */

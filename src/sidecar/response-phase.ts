@@ -20,7 +20,7 @@ import { readFieldSection } from './field-section.ts'
 import { outFieldLines } from './fields.ts'
 import { outFraming, readFraming, statedBody, statedLength, statesLength } from './framing.ts'
 import { FIELD_INTERNAL, FIELD_TRAILER, FIELD_UPGRADE, FIELD_X_REQUEST_ID } from './layout/fields.ts'
-import { SECTION_ACCESS_LOG } from './layout/policy.ts'
+import { SECTION_ACCESS_LOG, SECTION_USER_POLICIES } from './layout/policy.ts'
 import {
   BODY_CHUNKED,
   BODY_CLOSE,
@@ -55,11 +55,14 @@ import {
   REASON_HEAD_TOO_LARGE,
   REASON_MEMORY,
   REASON_POLICY,
+  REASON_TOO_MANY_ADDED,
   REASON_UPGRADE,
   RESULT_BAD,
   RESULT_FORWARD,
   RESULT_INCOMPLETE,
   RESULT_INTERIM,
+  RESULT_NEEDS,
+  VERDICT_ALLOW,
 } from './layout/record.ts'
 import { outLocalReply } from './local-reply.ts'
 import {
@@ -76,16 +79,21 @@ import {
   outText,
   outU32,
   requestIdPtr,
+  sealRequest,
 } from './message.ts'
+import { beginNeeds, hasNeeds } from './needs.ts'
 import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
 import { INCOMPLETE, refusedReason } from './refusal.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
+import { applyResponseFields } from './response-fields.ts'
 import { phraseLen, phrasePtr, readStatusLine, statusCode } from './status-line.ts'
 import { listsProtocol } from './upgrade.ts'
+import { runUserResponsePolicies } from './user-policies.ts'
 
-/** Reads an upstream's head, or makes the mesh's own reply: RESULT_INCOMPLETE, _INTERIM, _FORWARD or _BAD. */
+/** Reads an upstream's head, or makes the mesh's own reply: RESULT_INCOMPLETE, _INTERIM, _FORWARD, _NEEDS or _BAD. */
 export function respondToClient(): i32 {
   outBegin()
+  beginNeeds()
   // A reply to a head that named no function may come without any policy.
   if (!readPolicy() && inU32(IN_POLICY_LEN) != 0) return bad(REASON_POLICY)
   if (!readContext()) return bad(REASON_POLICY)
@@ -115,6 +123,7 @@ function readUpstreamHead(): i32 {
   if (after >= 0) after = readFieldSection(after, end, direction() == DIRECTION_OUTBOUND)
   if (after == INCOMPLETE) return received >= limit ? bad(REASON_HEAD_TOO_LARGE) : finishAs(RESULT_INCOMPLETE)
   if (after < 0 || !readFraming() || !readConnection()) return bad(refusedReason())
+  sealRequest()
   outU32(OUT_STATUS, statusCode())
   outU32(OUT_HEAD_LEN, after - start)
   return statusCode() < 200 ? takeInformational() : takeFinal()
@@ -155,6 +164,12 @@ function switchProtocols(): i32 {
 
 function takeFinal(): i32 {
   const status = statusCode()
+  const verdict = runUserResponsePolicies(
+    sectionPtr(SECTION_USER_POLICIES),
+    sectionLen(SECTION_USER_POLICIES),
+  )
+  if (verdict != VERDICT_ALLOW) return hasNeeds() ? finishAs(RESULT_NEEDS) : bad(REASON_POLICY)
+  if (!applyResponseFields()) return bad(REASON_TOO_MANY_ADDED)
   // 204 has neither body nor framing fields (RFC 9110 8.6, RFC 9112 6.1): with them nobody knows what follows.
   if (status == 204 && statedBody() != BODY_NONE) return bad(REASON_FRAMING)
   const isHead = contextHas(CONTEXT_HEAD)

@@ -33,10 +33,10 @@ export class BareSidecars implements Judge {
     if (at < 0 || at + 4 > end) return { kind: 'incomplete' }
     this.#bytes = Buffer.from(received.subarray(start, at + 4))
     this.#head = this.#bytes.toString('latin1')
-    return { kind: 'opened', host: HOST.exec(this.#head)?.[1]?.toLowerCase() ?? '', port: 0 }
+    return { kind: 'opened', host: HOST.exec(this.#head)?.[1]?.toLowerCase() ?? '', port: 0, instance: '' }
   }
 
-  decide(_policy: Buffer, _target: string, _targetPort: number): Decision {
+  judge(): Decision {
     const head = this.#head
     const { body, bodyLength } = framingOf(head, BODY_NONE)
     const isHead = head.startsWith('HEAD ')
@@ -51,6 +51,7 @@ export class BareSidecars implements Judge {
       context: isHead ? HEAD_CONTEXT : EMPTY,
       verdicts: EMPTY,
       requestId: '',
+      route: EMPTY,
       trace: '',
     }
   }

@@ -11,8 +11,9 @@ import {
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
+import { judge, open, type Sitting } from '../needs.ts'
 import { type Refusal, sidecarFailed, tooManyRequests, unknownHost } from '../refusal.ts'
-import type { ConnectionFacts, Decision, Denial } from '../sidecar.ts'
+import { BOTH_SIDES, type ConnectionFacts, type Decision, type Denial } from '../sidecar.ts'
 
 /** A sidecar's verdicts, and its span where one is to be recorded. */
 export interface JudgedStage extends StageRecord {
@@ -26,6 +27,8 @@ export interface JudgedStage extends StageRecord {
 export interface Stage {
   policy: Buffer
   context: Buffer
+  /** Whose policy it is; null: the gateway's own. */
+  entry: FunctionEntry | null
 }
 
 export type Admission = { kind: 'incomplete' } | Refused | Admitted
@@ -57,6 +60,8 @@ export interface Admitted {
   body: number
   bodyLength: number
   sendBody: number
+  /** What the route asks of the engine (layout/route-outcome.ts); empty: nothing. */
+  route: Buffer
 }
 
 /** Who is on a listening address: outside clients (null), or the function that calls from it. */
@@ -64,15 +69,16 @@ export interface Caller {
   key: string
 }
 
-/** Judges the head at the start of `received`. `facts` are those of the client's connection. */
+/** Judges the head at the start of `received`; a promise where a sidecar has to wait for what it needs. */
 export function admit(
   engine: EngineContext,
   facts: ConnectionFacts,
   caller: Caller | null,
   received: Buffer,
   now: number,
-): Admission {
-  const opened = engine.sidecars.open(received, 0, received.length, facts, now, engine.random.take())
+): Admission | Promise<Admission> {
+  const sitting = { received, facts, now, random: engine.random.take() }
+  const opened = open(engine, sitting)
   switch (opened.kind) {
     case 'incomplete':
       return opened
@@ -87,60 +93,79 @@ export function admit(
         [],
         RESPONSE_FLAG_DPE,
       )
-    case 'opened':
-      if (engine.counters.requestsInFlight >= engine.mesh.limits.maxRequestsInFlight) {
-        engine.counters.requestsOverLimit++
+    case 'opened': {
+      const { counters, mesh } = engine
+      if (counters.requestsInFlight + counters.requestsWaiting >= mesh.limits.maxRequestsInFlight) {
+        counters.requestsOverLimit++
         return withoutFunction(engine, tooManyRequests())
       }
       return caller === null
-        ? fromGateway(engine, opened.host)
-        : fromFunction(engine, facts, caller, opened.host, now)
+        ? fromGateway(engine, sitting, opened.host)
+        : fromFunction(engine, sitting, caller, opened.host)
+    }
   }
 }
 
-function fromGateway(engine: EngineContext, host: string): Admission {
+function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Admission | Promise<Admission> {
   const callee = engine.functions.byGatewayHost(host)
   if (!callee) {
     engine.counters.hostsUnknown++
     return toNoFunction(engine, unknownHost(host))
   }
-  const decision = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
-  return settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)])
+  const { key, port } = callee.slice
+  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES }
+  return after(judge(engine, sitting, duty), (decision) =>
+    settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)]),
+  )
 }
 
 function fromFunction(
   engine: EngineContext,
-  facts: ConnectionFacts,
+  sitting: Sitting,
   caller: Caller,
   host: string,
-  now: number,
-): Admission {
+): Admission | Promise<Admission> {
   const from = engine.functions.get(caller.key)
   if (!from) return withoutFunction(engine, unknownHost(caller.key))
   const callee = engine.functions.byCalleeName(host, from.slice.namespace)
-  const outbound = engine.sidecars.decide(from.policy, callee?.slice.key ?? '', callee?.slice.port ?? 0)
-  const records = [record(from, DIRECTION_OUTBOUND, outbound)]
-  if (outbound.kind === 'denied') {
-    engine.counters.denied++
-    const { denial } = outbound
-    return refused(denial, denial, [{ policy: from.policy, context: denial.context }], records, 0)
-  }
-  // A sidecar that lets a request through to no function is broken, whatever its policy says.
-  if (outbound.kind === 'failed' || !callee) return failed(engine)
-  const stages = [{ policy: from.policy, context: outbound.context }]
-  const inner = { ...facts, direction: DIRECTION_INBOUND, peer: from.slice.principal }
-  const opened = engine.sidecars.open(
-    outbound.head,
-    0,
-    outbound.head.length,
-    inner,
-    now,
-    engine.random.take(),
-  )
-  if (opened.kind !== 'opened') return failed(engine)
-  const inbound = engine.sidecars.decide(callee.policy, callee.slice.key, callee.slice.port)
-  records.push(record(callee, DIRECTION_INBOUND, inbound))
-  return settle(engine, callee, inbound, outbound, stages, records)
+  const target = callee?.slice.key ?? ''
+  const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES }
+  return after(judge(engine, sitting, duty), (outbound) => {
+    const records = [record(from, DIRECTION_OUTBOUND, outbound)]
+    if (outbound.kind === 'denied') {
+      engine.counters.denied++
+      const { denial } = outbound
+      return refused(denial, denial, [stageOf(from, denial.context)], records, 0)
+    }
+    // A sidecar that lets a request through to no function is broken, whatever its policy says.
+    if (outbound.kind === 'failed' || !callee) return failed(engine)
+    return toCallee(engine, sitting, from, callee, outbound, records)
+  })
+}
+
+/** Passes what the caller's sidecar has let through to the callee's. */
+function toCallee(
+  engine: EngineContext,
+  outer: Sitting,
+  from: FunctionEntry,
+  callee: FunctionEntry,
+  outbound: Extract<Decision, { kind: 'forward' }>,
+  records: JudgedStage[],
+): Admission | Promise<Admission> {
+  const stages = [stageOf(from, outbound.context)]
+  const facts = { ...outer.facts, direction: DIRECTION_INBOUND, peer: from.slice.principal }
+  const sitting = { received: outbound.head, facts, now: outer.now, random: engine.random.take() }
+  if (open(engine, sitting).kind !== 'opened') return failed(engine)
+  const { key, port } = callee.slice
+  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES }
+  return after(judge(engine, sitting, duty), (inbound) => {
+    records.push(record(callee, DIRECTION_INBOUND, inbound))
+    return settle(engine, callee, inbound, outbound, stages, records)
+  })
+}
+
+function after<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value)
 }
 
 /** How the client's own message is framed. */
@@ -163,7 +188,7 @@ function settle(
   if (decision.kind === 'failed') return failed(engine)
   const judged = decision.kind === 'denied' ? decision.denial : decision
   const framing = client ?? judged
-  stages.push({ policy: callee.policy, context: judged.context })
+  stages.push(stageOf(callee, judged.context))
   if (decision.kind === 'denied') {
     engine.counters.denied++
     return refused(decision.denial, framing, stages, records, 0)
@@ -180,6 +205,7 @@ function settle(
     body: framing.body,
     bodyLength: framing.bodyLength,
     sendBody: decision.sendBody,
+    route: decision.route,
   }
 }
 
@@ -192,7 +218,12 @@ function refused(
 ): Refused {
   return {
     kind: 'refused',
-    refusal: { status: denial.status, text: denial.text, fields: '', flags },
+    refusal: {
+      status: denial.status,
+      text: denial.text,
+      fields: denial.fields,
+      flags: flags | denial.responseFlags,
+    },
     stages,
     records,
     requestId: denial.requestId,
@@ -212,8 +243,8 @@ function failed(engine: EngineContext): Refused {
 
 /** The gateway's own policy judges a request to no function, so that its log line says what was asked. */
 function toNoFunction(engine: EngineContext, refusal: Refusal): Refused {
-  const decision = engine.sidecars.decide(engine.mesh.gatewayPolicy as Buffer, '', 0)
-  if (decision.kind === 'failed') return failed(engine)
+  const decision = engine.sidecars.judge(engine.mesh.gatewayPolicy as Buffer, '', 0, 0, [])
+  if (decision.kind === 'failed' || decision.kind === 'needs') return failed(engine)
   const { context, requestId, headLength, flags, body } =
     decision.kind === 'denied' ? decision.denial : decision
   const stages = [gatewayStage(engine, context)]
@@ -239,7 +270,11 @@ export function refusedBeforeHead(engine: EngineContext, refusal: Refusal): Refu
 
 function gatewayStage(engine: EngineContext, context: Buffer): Stage {
   const { gatewayPolicy } = engine.mesh
-  return { policy: gatewayPolicy as Buffer, context }
+  return { policy: gatewayPolicy as Buffer, context, entry: null }
+}
+
+function stageOf(entry: FunctionEntry, context: Buffer): Stage {
+  return { policy: entry.policy, context, entry }
 }
 
 function record(entry: FunctionEntry, direction: number, decision: Decision): JudgedStage {

@@ -3,7 +3,7 @@ import { RESPONSE_FLAG_DC } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { headTimedOut } from '../refusal.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
-import { admit, type Caller, refusedBeforeHead } from './admit.ts'
+import { type Admission, admit, type Caller, refusedBeforeHead } from './admit.ts'
 import { Exchange } from './exchange.ts'
 import { answerRefused } from './local-reply.ts'
 
@@ -25,6 +25,8 @@ export class ClientConnection {
   #timerKind: 'idle' | 'head' | 'busy' = 'idle'
   #closing = false
   #parsing = false
+  /** A sidecar waits for what it needs to judge the head at the start of what was received. */
+  #judging = false
 
   constructor(engine: EngineContext, socket: Socket, facts: ConnectionFacts, caller: Caller | null) {
     this.engine = engine
@@ -89,12 +91,12 @@ export class ClientConnection {
     if (this.#closing) return
     if (this.#exchange) return this.#exchange.clientBytes(bytes)
     this.keep(bytes)
-    this.#next()
+    if (!this.#judging) this.#next()
   }
 
   #onDrain(): void {
     if (this.#exchange) return this.#exchange.clientDrained()
-    if (this.#closing) return
+    if (this.#closing || this.#judging) return
     if (this.socket.isPaused()) this.socket.resume()
     this.#next()
   }
@@ -106,6 +108,7 @@ export class ClientConnection {
     // A client that does not read its answers gets no more of them made.
     while (
       this.#exchange === null &&
+      !this.#judging &&
       !this.#closing &&
       this.#received.length > 0 &&
       !this.socket.writableNeedDrain
@@ -113,7 +116,7 @@ export class ClientConnection {
       if (!this.#judge()) break
     }
     this.#parsing = false
-    if (this.#exchange !== null || this.#closing) return
+    if (this.#exchange !== null || this.#judging || this.#closing) return
     const unread = this.socket.writableNeedDrain
     if (this.socket.readableEnded && !unread) return this.close() // what is left is no whole head, and no more comes
     this.#arm(this.#received.length > 0 && !unread ? 'head' : 'idle')
@@ -126,7 +129,30 @@ export class ClientConnection {
     const startedAt = performance.now()
     const now = Date.now()
     const admission = admit(engine, this.facts, this.caller, this.#received, now)
+    if (admission instanceof Promise) {
+      this.#judging = true
+      this.#timerKind = 'busy'
+      admission.then((settled) => this.#judged(settled, startedAt, now))
+      return false
+    }
     if (admission.kind === 'incomplete') return false
+    this.#act(admission, startedAt, now)
+    return true
+  }
+
+  /** The sidecars have what they waited for. */
+  #judged(admission: Admission, startedAt: number, now: number): void {
+    this.#judging = false
+    if (this.#closing || admission.kind === 'incomplete') {
+      this.engine.counters.clientsAborted++
+      return
+    }
+    this.#act(admission, startedAt, now)
+    if (this.#exchange === null) this.#next()
+  }
+
+  #act(admission: Exclude<Admission, { kind: 'incomplete' }>, startedAt: number, now: number): void {
+    const { engine } = this
     engine.counters.requests++
     const rest = this.#received.subarray(admission.headLength)
     this.#received = EMPTY
@@ -135,17 +161,16 @@ export class ClientConnection {
       answerRefused(this, admission, startedAt, now)
       if (!admission.reusable || engine.draining) this.close()
       else this.#received = rest
-      return true
+      return
     }
     const exchange = new Exchange(this, admission, startedAt, now)
     this.#exchange = exchange
     exchange.start(rest)
-    return true
   }
 
   #onEnd(): void {
-    if (this.#exchange === null) return this.close()
-    if (this.#exchange.clientEnded()) return
+    if (this.#exchange === null && !this.#judging) return this.close()
+    if (this.#exchange?.clientEnded()) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.socket.destroy(), HALF_CLOSED_MS)
   }
@@ -170,7 +195,7 @@ export class ClientConnection {
   }
 
   #timeOut(): void {
-    if (this.#exchange !== null) return
+    if (this.#exchange !== null || this.#judging) return
     if (this.#timerKind === 'head') {
       this.engine.counters.headsTimedOut++
       answerRefused(this, refusedBeforeHead(this.engine, headTimedOut()), performance.now(), Date.now())

@@ -1,4 +1,5 @@
 import type { EngineContext } from '../engine-context.ts'
+import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
 import type { LogLine } from '../sidecar.ts'
 import type { Refused, Stage } from './admit.ts'
@@ -25,14 +26,16 @@ export function localReply(
   const logs: LogLine[] = []
   const innermost = stages[stages.length - 1]!
   const { status, text, fields, flags } = refusal
-  const made = sidecars.reply(innermost.policy, innermost.context, status, text, fields, now, flags)
+  const { policy: own, context: left, entry: owner } = innermost
+  const made = sidecars.reply(own, left, status, text, fields, now, flags, answerAtOnce(engine, owner))
   if (made.kind !== 'head') return lastResort(engine)
   if (made.log) logs.push(made.log)
   let bytes = made.head
   let headLength = made.headLength
   for (let i = stages.length - 2; i >= 0; i--) {
-    const { policy, context } = stages[i]!
-    const passed = sidecars.respond(policy, context, bytes, 0, bytes.length, now, '', flags)
+    const { policy, context, entry } = stages[i]!
+    const answer = answerAtOnce(engine, entry)
+    const passed = sidecars.respond(policy, context, bytes, 0, bytes.length, now, '', flags, answer)
     if (passed.kind !== 'head') return lastResort(engine)
     if (passed.log) logs.push(passed.log)
     bytes = Buffer.concat([passed.head, bytes.subarray(passed.headLength)])

@@ -1,4 +1,5 @@
 import type { EngineContext } from '../engine-context.ts'
+import { answerAtOnce } from '../needs.ts'
 import type { LogLine, ResponseDecision } from '../sidecar.ts'
 import type { Stage } from './admit.ts'
 
@@ -40,6 +41,7 @@ export function judgeResponse(
     now,
     upstream,
     0,
+    answerAtOnce(engine, innermost.entry),
   )
   if (inner.kind === 'incomplete') return inner
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
@@ -47,8 +49,19 @@ export function judgeResponse(
   const logs: LogLine[] = []
   if (inner.kind === 'head' && inner.log) logs.push(inner.log)
   for (let i = stages.length - 2; i >= 0; i--) {
-    const { policy, context } = stages[i]!
-    const next = engine.sidecars.respond(policy, context, outer.head, 0, outer.head.length, now, upstream, 0)
+    const { policy, context, entry } = stages[i]!
+    const answer = answerAtOnce(engine, entry)
+    const next = engine.sidecars.respond(
+      policy,
+      context,
+      outer.head,
+      0,
+      outer.head.length,
+      now,
+      upstream,
+      0,
+      answer,
+    )
     if (next.kind !== inner.kind) return rejected(engine, next)
     outer = next as typeof outer
     if (next.kind === 'head' && next.log) logs.push(next.log)

@@ -19,4 +19,12 @@ export const SECTION_AUTHORIZATION: i32 = 2
 export const SECTION_EGRESS: i32 = 3
 export const SECTION_TRACING: i32 = 4
 export const SECTION_ACCESS_LOG: i32 = 5
-export const SECTIONS: i32 = 6
+export const SECTION_AUTHENTICATION: i32 = 6
+/** AuthorizationPolicies whose action is CUSTOM. */
+export const SECTION_EXTERNAL_AUTHORIZATION: i32 = 7
+export const SECTION_RATE_LIMIT: i32 = 8
+export const SECTION_PEER_AUTHENTICATION: i32 = 9
+export const SECTION_ROUTES: i32 = 10
+export const SECTION_BREAKER: i32 = 11
+export const SECTION_USER_POLICIES: i32 = 12
+export const SECTIONS: i32 = 13

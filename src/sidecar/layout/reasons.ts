@@ -46,6 +46,17 @@ export const REASONS: readonly Reason[] = [
   reason('trailer', 'the trailer section is malformed'),
   reason('policy', 'the sidecar has no policy that it can judge by'),
   reason('memory', "the request does not fit the sidecar's memory"),
+  reason('token', 'the token is not acceptable'),
+  reason('audience', 'the token is not meant for this function'),
+  reason('external', 'refused by the external authorizer'),
+  reason('rate-limit', 'too many requests'),
+  reason('mutual-tls', 'the connection does not prove who calls'),
+  reason('no-route', 'no route of the VirtualService matches the request'),
+  reason('route', 'answered by the route'),
+  reason('fault', 'fault injection aborted the request'),
+  reason('breaker', 'the circuit is open: the function has as many requests as it may have'),
+  reason('user-policy', "refused by a user's policy"),
+  reason('too-many-added', 'policies add more fields than are accepted'),
 ]
 
 function reason(code: string, text: string): Reason {

@@ -6,8 +6,8 @@
 //   0x0200  output record    written by the sidecar, read as hostile
 //   0x0400  verdicts, needs, log holes (arrays that the output record counts)
 //   0x1000  the module's static data
-//   0x3000  the sidecar's scratch: field table and working buffers
-//   0x5000  variable input: head, policy, texts, state, context; then, from the next multiple of 8 after IN_END, output
+//   0x4000  the sidecar's scratch: field table and working buffers
+//   0x7000  variable input: head, policy, texts, state, context; then, from the next multiple of 8 after IN_END, output
 //   memory's end
 
 /** Version of this layout; the engine writes it and a sidecar built for another one refuses to run. */
@@ -16,14 +16,16 @@ export const ABI_VERSION: i32 = 1
 export const INPUT: i32 = 0x0000
 export const OUTPUT: i32 = 0x0200
 export const STATIC_DATA: i32 = 0x1000
-export const SCRATCH: i32 = 0x3000
-export const VARIABLE: i32 = 0x5000
+export const SCRATCH: i32 = 0x4000
+export const VARIABLE: i32 = 0x7000
 
 /** Most fields in one head; one more is 431. */
 export const MAX_FIELDS: i32 = 128
 /** So many fields and bytes more may a head have that comes from another sidecar, which adds fields. */
 export const ADDED_FIELDS: i32 = 16
 export const ADDED_BYTES: i32 = 4096
+/** So many fields may policies add to a head. */
+export const POLICY_FIELDS: i32 = 48
 
 // ---- Input record: offsets from INPUT ----
 
@@ -62,7 +64,11 @@ export const IN_TARGET_PORT: i32 = 144
 /** OUTBOUND: the callee as "namespace/name", "" where the authority names no function. Else the own function. */
 export const IN_TARGET_PTR: i32 = 148
 export const IN_TARGET_LEN: i32 = 152
-/** Injected state that a policy asked for (rooms for rate limits, token checks, counts). */
+/**
+ * The engine's answers to the needs of earlier runs of this phase, in the order in which they were asked: u32 count, u32 spare,
+ * then for each ANSWER_HEADER bytes (u32 NEED_* kind, u32 length of the key, u32 length of the answer, u32 spare) and the
+ * answer, padded to a multiple of 8.
+ */
 export const IN_STATE_PTR: i32 = 156
 export const IN_STATE_LEN: i32 = 160
 /** Response phases: the context bytes that the request phase returned. */
@@ -81,6 +87,13 @@ export const IN_UPSTREAM_LEN: i32 = 192
 /** Extra fields of a local reply, as whole lines "name: value\r\n" (retry-after and the like), or "". */
 export const IN_LOCAL_FIELDS_PTR: i32 = 196
 export const IN_LOCAL_FIELDS_LEN: i32 = 200
+/** What this engine has under way to the function: requests at instances, requests that wait, connections, retries. */
+export const IN_ACTIVE_REQUESTS: i32 = 204
+export const IN_PENDING_REQUESTS: i32 = 208
+export const IN_ACTIVE_CONNECTIONS: i32 = 212
+export const IN_ACTIVE_RETRIES: i32 = 216
+/** Which attempt of the request this is or was, from 1. */
+export const IN_ATTEMPT: i32 = 220
 
 /** From outside, through the gateway: fields that only the mesh may set are dropped. */
 export const DIRECTION_INGRESS: i32 = 0
@@ -93,6 +106,10 @@ export const DIRECTION_INBOUND: i32 = 2
 export const IN_FLAG_TLS: i32 = 1
 /** The engine is draining: answer with `connection: close`. */
 export const IN_FLAG_DRAINING: i32 = 2
+/** The client's side of a call is judged here: routes, circuit breaking. */
+export const IN_FLAG_ROUTE: i32 = 4
+/** The workload's own side is judged here: all that protects it. On one node both are. */
+export const IN_FLAG_SERVE: i32 = 8
 
 // ---- Output record: offsets from OUTPUT ----
 
@@ -140,6 +157,17 @@ export const OUT_REQUEST_ID_PTR: i32 = 92
 export const OUT_REQUEST_ID_LEN: i32 = 96
 /** OUT_FLAG_SAMPLED: the span's ids in hexadecimal: trace id 32, span id 16, parent's span id 16 (all "0": none). */
 export const OUT_TRACE_PTR: i32 = 100
+/** A denial's extra fields, as whole lines "name: value\r\n" (www-authenticate and the like), or "". */
+export const OUT_FIELDS_PTR: i32 = 104
+export const OUT_FIELDS_LEN: i32 = 108
+/** RESPONSE_FLAG_* bits of a denial. */
+export const OUT_RESPONSE_FLAGS: i32 = 112
+/** What the chosen route asks of the engine (layout/route-outcome.ts); length 0: nothing. */
+export const OUT_ROUTE_PTR: i32 = 116
+export const OUT_ROUTE_LEN: i32 = 120
+/** `open` of a request from another node: the instance that its sender chose. */
+export const OUT_INSTANCE_PTR: i32 = 124
+export const OUT_INSTANCE_LEN: i32 = 128
 
 export const RESULT_NONE: i32 = 0
 /** More bytes are needed to judge the head. */
@@ -150,7 +178,7 @@ export const RESULT_OPENED: i32 = 2
 export const RESULT_FORWARD: i32 = 3
 /** Answer OUT_STATUS with OUT_TEXT: run a response phase with IN_LOCAL_STATUS to make the reply. */
 export const RESULT_DENY: i32 = 4
-/** A policy needs state: fetch what NEEDS names, inject it, call `decide` again. */
+/** Policies need state: fetch what NEEDS names, inject the answers, call the entry again. */
 export const RESULT_NEEDS: i32 = 5
 /** An interim (1xx) response: send it on, then another head follows. */
 export const RESULT_INTERIM: i32 = 6
@@ -190,6 +218,19 @@ export const MAX_HOLES: i32 = 64
 export const NEEDS: i32 = 0x0700
 export const NEED_SIZE: i32 = 16
 export const MAX_NEEDS: i32 = 16
+export const ANSWERS_HEADER: i32 = 8
+export const ANSWER_HEADER: i32 = 16
+/** A phase is run at most so many times for one message. */
+export const MAX_RUNS: i32 = 8
+
+/** Whether a token's signature is right. */
+export const NEED_SIGNATURE: i32 = 1
+/** What an external authorizer says. */
+export const NEED_EXTERNAL: i32 = 2
+/** A part of a rate limit. */
+export const NEED_QUOTA: i32 = 3
+/** What a user's own policy says. */
+export const NEED_USER_POLICY: i32 = 4
 
 export const NO_RULE: i32 = 0xffff
 
@@ -203,6 +244,9 @@ export const POLICY_ACCESS_LOG: i32 = 6
 export const POLICY_TLS: i32 = 7
 export const POLICY_RETRY: i32 = 8
 export const POLICY_BREAKER: i32 = 9
+export const POLICY_EXTERNAL_AUTHORIZATION: i32 = 10
+export const POLICY_ROUTE: i32 = 11
+export const POLICY_USER: i32 = 12
 
 export const VERDICT_ALLOW: i32 = 0
 export const VERDICT_DENY: i32 = 1
@@ -210,6 +254,8 @@ export const VERDICT_DENY: i32 = 1
 export const VERDICT_AUDIT: i32 = 2
 /** The policy has nothing to say of this request. */
 export const VERDICT_SKIP: i32 = 3
+/** Inside the sidecar: what a policy says depends on a need that is not answered yet. */
+export const VERDICT_WAIT: i32 = 4
 
 /** Figures that only the engine knows when the exchange has ended; it writes them into the log line's holes. */
 export const HOLE_BYTES_RECEIVED: i32 = 0
@@ -267,6 +313,17 @@ export const REASON_STATUS: i32 = 26
 export const REASON_TRAILER: i32 = 27
 export const REASON_POLICY: i32 = 28
 export const REASON_MEMORY: i32 = 29
+export const REASON_TOKEN: i32 = 30
+export const REASON_AUDIENCE: i32 = 31
+export const REASON_EXTERNAL: i32 = 32
+export const REASON_RATE_LIMIT: i32 = 33
+export const REASON_MUTUAL_TLS: i32 = 34
+export const REASON_NO_ROUTE: i32 = 35
+export const REASON_ROUTE: i32 = 36
+export const REASON_FAULT: i32 = 37
+export const REASON_BREAKER: i32 = 38
+export const REASON_USER_POLICY: i32 = 39
+export const REASON_TOO_MANY_ADDED: i32 = 40
 
 // ---- Response flags, as bits; the engine prints Envoy's letters for them ----
 
@@ -296,3 +353,9 @@ export const RESPONSE_FLAG_SI: i32 = 1024
 export const RESPONSE_FLAG_DT: i32 = 2048
 /** RL: rate limited. */
 export const RESPONSE_FLAG_RL: i32 = 4096
+/** FI: aborted by fault injection. */
+export const RESPONSE_FLAG_FI: i32 = 8192
+/** DI: delayed by fault injection. */
+export const RESPONSE_FLAG_DI: i32 = 16384
+/** URX: no more retries were allowed. */
+export const RESPONSE_FLAG_URX: i32 = 32768

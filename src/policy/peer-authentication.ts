@@ -1,0 +1,8 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import type { MeshView } from './compile-policy.ts'
+import type { CompiledSection } from './section.ts'
+
+/** The function's section of peer authentication; without bytes where nothing applies to it. */
+export function compilePeerAuthentication(_mesh: MeshView, _fn: FunctionSpec): CompiledSection {
+  return { ok: true, bytes: Buffer.alloc(0), rules: [] }
+}
