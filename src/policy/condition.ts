@@ -205,7 +205,8 @@ function ipList(values: readonly string[]): Payload {
   return { ok: true, bytes: out.finish() }
 }
 
-function claimPath(names: readonly string[]): Buffer {
+/** A claim's path as claims.ts looks it up. */
+export function claimPath(names: readonly string[]): Buffer {
   const out = new ByteWriter()
   for (const name of names) {
     const bytes = Buffer.from(name, 'utf8')
