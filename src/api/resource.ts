@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { type AuthorizationPolicy, authorizationPolicyManifest } from './authorization-policy.ts'
+import { type DestinationRule, destinationRuleManifest } from './destination-rule.ts'
 import { defaultMeshConfig, type MeshConfig, type MeshConfigSpec, meshConfigManifest } from './mesh-config.ts'
 import { type RateLimitPolicy, rateLimitPolicyManifest } from './rate-limit-policy.ts'
 import { type Service, serviceManifest } from './service.ts'
@@ -7,7 +8,14 @@ import { type Sidecar, sidecarManifest } from './sidecar.ts'
 import { type Telemetry, telemetryManifest } from './telemetry.ts'
 
 /** Anything that users write. */
-export type Resource = Service | AuthorizationPolicy | Sidecar | Telemetry | RateLimitPolicy | MeshConfig
+export type Resource =
+  | Service
+  | AuthorizationPolicy
+  | Sidecar
+  | Telemetry
+  | RateLimitPolicy
+  | MeshConfig
+  | DestinationRule
 export type Kind = Resource['kind']
 
 /** Each kind with the apiVersions under which it may be written and its schema. */
@@ -17,6 +25,7 @@ export const KINDS: Record<Kind, { group: string; schema: z.ZodType }> = {
   Sidecar: { group: 'networking.istio.io', schema: sidecarManifest },
   Telemetry: { group: 'telemetry.istio.io', schema: telemetryManifest },
   RateLimitPolicy: { group: 'mayfly.dev', schema: rateLimitPolicyManifest },
+  DestinationRule: { group: 'networking.istio.io', schema: destinationRuleManifest },
   MeshConfig: { group: 'mayfly.dev', schema: meshConfigManifest },
 }
 
