@@ -37,7 +37,7 @@ export function matchingRule(policy: i32): i32 {
   return -1
 }
 
-function ruleMatches(rule: i32): bool {
+export function ruleMatches(rule: i32): bool {
   let group = rule + RULE_HEADER
   let found = false
   const sources: i32 = load<u16>(rule + RULE_SOURCES)
