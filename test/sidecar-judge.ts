@@ -55,6 +55,7 @@ export function readWorld(yaml: string, name: string): { world: MeshView; fn: Fu
   const world = {
     config,
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
+    peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions,

@@ -64,7 +64,14 @@ spec: {template: {spec: {containers: [{image: 'endpoint:127.0.0.1:9001'}]}}}
   if (!reading.ok) throw new Error(reading.errors.map(formatManifestError).join('\n'))
   const config = meshConfigOf(reading.resources)
   const functions = ofKind(reading.resources, 'Service').map((service) => toFunctionSpec(service, config))
-  const view = { config, authorizationPolicies: [], sidecars: [], telemetries: [], functions }
+  const view = {
+    config,
+    authorizationPolicies: [],
+    peerAuthentications: [],
+    sidecars: [],
+    telemetries: [],
+    functions,
+  }
   const compiled = compilePolicy(view, functions[0]!)
   if (!compiled.ok) throw new Error(compiled.errors.map(formatManifestError).join('\n'))
   return compiled.policy.bytes

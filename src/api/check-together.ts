@@ -1,7 +1,7 @@
 import { isMapping } from './fields.ts'
 import { quote } from './kubernetes-name.ts'
 import type { ManifestError } from './manifest-error.ts'
-import { BUILT_IN_PROVIDER } from './mesh-config.ts'
+import { BUILT_IN_PROVIDER, defaultMeshConfig } from './mesh-config.ts'
 import type { Kind, Resource } from './resource.ts'
 import type { YamlDocument } from './yaml-document.ts'
 
@@ -16,7 +16,13 @@ export type Found = {
 
 /** What is wrong with resources only because of one another. */
 export function checkTogether(found: readonly Found[]): ManifestError[] {
-  return [...checkNames(found), ...checkSingles(found), ...checkProviders(found), ...checkAuthorizers(found)]
+  return [
+    ...checkNames(found),
+    ...checkSingles(found),
+    ...checkProviders(found),
+    ...checkAuthorizers(found),
+    ...checkPeerSelectors(found),
+  ]
 }
 
 /** No two resources of a kind have the same name in the same namespace. */
@@ -49,6 +55,9 @@ function checkSingles(found: readonly Found[]): ManifestError[] {
           field: ['kind'],
           message: 'a mesh has one MeshConfig; the other is',
         }
+      case 'PeerAuthentication':
+        if (isFilled(resource.spec.selector?.matchLabels)) return null
+        return { key: `PeerAuthentication ${namespace}`, code: 'conflict', field: ['spec'], message }
       case 'Sidecar':
         if (isFilled(resource.spec.workloadSelector?.labels)) return null
         return { key: `Sidecar ${namespace}`, code: 'conflict', field: ['spec'], message }
@@ -116,6 +125,18 @@ function checkProviders(found: readonly Found[]): ManifestError[] {
     }
   }
   return errors
+}
+
+/** Istio does not look at such a selector, so that the policy would mean less than it says. */
+function checkPeerSelectors(found: readonly Found[]): ManifestError[] {
+  const mesh = found.find(({ resource }) => resource?.kind === 'MeshConfig')?.resource
+  const root = (mesh?.kind === 'MeshConfig' ? mesh.spec : defaultMeshConfig).rootNamespace
+  const message = `in the root namespace ${quote(root)} a PeerAuthentication is for the whole mesh: remove the selector, or write it in the functions' namespace`
+  return found.flatMap(({ document, at, resource }) => {
+    if (resource?.kind !== 'PeerAuthentication' || resource.metadata.namespace !== root) return []
+    if (!isFilled(resource.spec.selector?.matchLabels)) return []
+    return [document.errorAt([...at, 'spec', 'selector'], 'unsupported', message)]
+  })
 }
 
 function isFilled(labels: Record<string, string> | undefined): boolean {

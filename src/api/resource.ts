@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { type AuthorizationPolicy, authorizationPolicyManifest } from './authorization-policy.ts'
 import { type DestinationRule, destinationRuleManifest } from './destination-rule.ts'
 import { defaultMeshConfig, type MeshConfig, type MeshConfigSpec, meshConfigManifest } from './mesh-config.ts'
+import { type PeerAuthentication, peerAuthenticationManifest } from './peer-authentication.ts'
 import { type RateLimitPolicy, rateLimitPolicyManifest } from './rate-limit-policy.ts'
 import { type Service, serviceManifest } from './service.ts'
 import { type Sidecar, sidecarManifest } from './sidecar.ts'
@@ -11,6 +12,7 @@ import { type Telemetry, telemetryManifest } from './telemetry.ts'
 export type Resource =
   | Service
   | AuthorizationPolicy
+  | PeerAuthentication
   | Sidecar
   | Telemetry
   | RateLimitPolicy
@@ -22,6 +24,7 @@ export type Kind = Resource['kind']
 export const KINDS: Record<Kind, { group: string; schema: z.ZodType }> = {
   Service: { group: 'serving.knative.dev', schema: serviceManifest },
   AuthorizationPolicy: { group: 'security.istio.io', schema: authorizationPolicyManifest },
+  PeerAuthentication: { group: 'security.istio.io', schema: peerAuthenticationManifest },
   Sidecar: { group: 'networking.istio.io', schema: sidecarManifest },
   Telemetry: { group: 'telemetry.istio.io', schema: telemetryManifest },
   RateLimitPolicy: { group: 'mayfly.dev', schema: rateLimitPolicyManifest },

@@ -42,6 +42,7 @@ export function compileMesh(
     config,
     ...(configSource && { configSource }),
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
+    peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions: specs,
@@ -62,7 +63,9 @@ export function compileMesh(
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
   const policies = copyOf(
-    [...view.authorizationPolicies, ...view.sidecars, ...view.telemetries].map(policyName),
+    [...view.authorizationPolicies, ...view.peerAuthentications, ...view.sidecars, ...view.telemetries].map(
+      policyName,
+    ),
   )
   const compiled: CompiledMesh = {
     config,

@@ -59,6 +59,7 @@ export function policyOf(
     {
       config: { ...defaultMeshConfig, defaultAuthorization: 'allow', ...config },
       authorizationPolicies: [],
+    peerAuthentications: [],
       sidecars: [],
       telemetries,
       functions: [cart],

@@ -36,6 +36,7 @@ function viewOf(text: string): MeshView {
   return {
     config,
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
+    peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),

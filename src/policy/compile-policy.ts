@@ -3,6 +3,7 @@ import type { AuthorizationPolicy } from '../api/authorization-policy.ts'
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { ManifestError, Source } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
+import type { PeerAuthentication } from '../api/peer-authentication.ts'
 import type { Sidecar } from '../api/sidecar.ts'
 import type { Telemetry } from '../api/telemetry.ts'
 import {
@@ -63,6 +64,7 @@ export interface MeshView {
   /** Where the MeshConfig was written, for its errors. */
   readonly configSource?: Source
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
+  readonly peerAuthentications: readonly PeerAuthentication[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]
   readonly functions: readonly FunctionSpec[]
