@@ -3,12 +3,15 @@ import { formatManifestError, type ManifestError, type Source } from '../api/man
 import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
+import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
 import { spanCollector } from '../policy/tracing.ts'
 
 export interface CompiledFunction {
   spec: FunctionSpec
   /** Where its spans go; null: nowhere. */
   collector: string | null
+  /** Whom its CUSTOM policies ask; null where there are none. */
+  checkService: CheckService | null
   policy: CompiledPolicy
 }
 
@@ -57,8 +60,7 @@ export function compileMesh(
   if (!gateway.ok) note(gateway.errors)
   for (const spec of specs) {
     const policy = compilePolicy(view, spec)
-    if (policy.ok)
-      functions.set(spec.key, detached({ spec, collector: spanCollector(view, spec), policy: policy.policy }))
+    if (policy.ok) functions.set(spec.key, detached(compiledFunction(view, spec, policy.policy)))
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
@@ -77,10 +79,14 @@ export function compileMesh(
   return { ok: true, mesh: compiled }
 }
 
+function compiledFunction(view: MeshView, spec: FunctionSpec, policy: CompiledPolicy): CompiledFunction {
+  return { spec, collector: spanCollector(view, spec), checkService: checkServiceOf(view, spec), policy }
+}
+
 /** With texts of its own: as read, each is a part of the manifests' whole text and would keep that in memory. */
-function detached({ spec, collector, policy }: CompiledFunction): CompiledFunction {
+function detached({ policy, ...rest }: CompiledFunction): CompiledFunction {
   const { bytes, ...names } = policy
-  return { spec: copyOf(spec), collector, policy: { bytes, ...copyOf(names) } }
+  return { ...copyOf(rest), policy: { bytes, ...copyOf(names) } }
 }
 
 function policyName({ kind, metadata, source }: Resource): PolicyName {

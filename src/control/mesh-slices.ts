@@ -13,7 +13,10 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 }
 
 /** What an engine is told of one function. */
-export function functionSlice({ spec, collector, policy }: CompiledFunction, domain: string): FunctionSlice {
+export function functionSlice(
+  { spec, collector, checkService, policy }: CompiledFunction,
+  domain: string,
+): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
   const gatewayHosts = spec.clusterLocal ? [] : [`${name}.${namespace}.${domain}`]
   return {
@@ -26,6 +29,7 @@ export function functionSlice({ spec, collector, policy }: CompiledFunction, dom
     responseStartTimeoutMs,
     idleTimeoutMs,
     collector,
+    checkService,
     policy: policy.bytes,
     policyHash: policy.hash,
   }

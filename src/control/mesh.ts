@@ -274,6 +274,7 @@ const BATCH = 128
 
 function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
   if (!before || before.collector !== after.collector) return true
+  if (JSON.stringify(before.checkService) !== JSON.stringify(after.checkService)) return true
   return before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)
 }
 

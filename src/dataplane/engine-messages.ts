@@ -1,5 +1,7 @@
 // What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
 
+import type { CheckService } from '../policy/external-authorization.ts'
+
 /** One function as an engine needs it. */
 export interface FunctionSlice {
   /** "namespace/name" */
@@ -18,6 +20,8 @@ export interface FunctionSlice {
   idleTimeoutMs: number
   /** Where its spans go: the URL of an OTLP/HTTP collector; null: nowhere. */
   collector: string | null
+  /** Whom CUSTOM policies ask; null where none applies. */
+  checkService: CheckService | null
   /** The compiled policy (layout/policy.ts) and its content hash. */
   policy: Uint8Array
   policyHash: string

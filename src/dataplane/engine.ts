@@ -1,10 +1,13 @@
+import { NEED_EXTERNAL } from '../sidecar/layout/record.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
 import { newCounters } from './engine-counters.ts'
 import type { DemandReport, EngineQuery, FromEngine, MeshSlice, ToEngine } from './engine-messages.ts'
+import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
 import { Listeners } from './listeners.ts'
+import type { Answerer } from './needs.ts'
 import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
 import { closeIdle } from './upstream-connection.ts'
@@ -30,6 +33,7 @@ export class Engine {
   readonly #context: EngineContext
   readonly #listeners: Listeners
   readonly #active = new Set<EndpointSet>()
+  readonly #checks = new ExternalAuthorizers()
   readonly #urgent = new Set<string>()
   #ticker: NodeJS.Timeout
   #flushing = false
@@ -40,7 +44,7 @@ export class Engine {
       sidecars,
       functions: new FunctionTable((key) => this.#newEndpoints(key)),
       counters: newCounters(),
-      answerers: new Map(),
+      answerers: new Map<number, Answerer>([[NEED_EXTERNAL, answerExternal(this.#checks)]]),
       decisions: new DecisionRing(DECISIONS_KEPT),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,
@@ -101,13 +105,18 @@ export class Engine {
   async #drain(): Promise<void> {
     await this.#listeners.drain(() => true)
     clearInterval(this.#ticker)
+    this.#checks.close()
     for (const entry of this.#context.functions.entries()) entry.close('the engine has stopped')
     this.#hooks.send({ type: 'drained' })
   }
 
   #answer(query: EngineQuery): unknown {
     if (query.kind === 'decision') return this.#context.decisions.find(query.requestId) ?? null
-    return { ...this.#context.counters, sidecars: this.#context.sidecars.counters }
+    return {
+      ...this.#context.counters,
+      checks: this.#checks.counters,
+      sidecars: this.#context.sidecars.counters,
+    }
   }
 
   #newEndpoints(key: string): EndpointSet {

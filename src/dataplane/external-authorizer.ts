@@ -13,6 +13,7 @@ import {
   CHECK_TOO_LARGE,
   CHECK_UNREACHABLE,
 } from '../sidecar/layout/external-authorization.ts'
+import type { Answerer } from './needs.ts'
 
 /** Bounds of what one engine has under way, and of one answer. Beyond each a check fails, by its own CHECK_*. */
 export interface CheckLimits {
@@ -146,6 +147,14 @@ export class ExternalAuthorizers {
     else if (status === 200) this.counters.allowed++
     else this.counters.refused++
     return answer
+  }
+}
+
+/** Answers the NEED_EXTERNAL of a function's sidecar by its check service. */
+export function answerExternal(authorizers: ExternalAuthorizers): Answerer {
+  return ({ key }, { slice }) => {
+    if (!slice.checkService) throw new Error(`${slice.key} has no check service`)
+    return authorizers.ask(key, slice.checkService)
   }
 }
 

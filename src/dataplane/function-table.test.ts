@@ -16,6 +16,7 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
     responseStartTimeoutMs: 0,
     idleTimeoutMs: 0,
     collector: null,
+    checkService: null,
     policy: Buffer.from(key),
     policyHash: key,
     ...more,
