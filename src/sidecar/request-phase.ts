@@ -233,12 +233,12 @@ function judgeService(): i32 {
   const userLen = sectionLen(SECTION_USER_POLICIES)
   verdict = runUserPolicies(user, userLen, false)
   if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgeAuthentication(sectionPtr(SECTION_AUTHENTICATION), sectionLen(SECTION_AUTHENTICATION))
-  if (verdict != VERDICT_ALLOW) return verdict
   verdict = judgeExternalAuthorization(
     sectionPtr(SECTION_EXTERNAL_AUTHORIZATION),
     sectionLen(SECTION_EXTERNAL_AUTHORIZATION),
   )
+  if (verdict != VERDICT_ALLOW) return verdict
+  verdict = judgeAuthentication(sectionPtr(SECTION_AUTHENTICATION), sectionLen(SECTION_AUTHENTICATION))
   if (verdict != VERDICT_ALLOW) return verdict
   verdict = judgeAuthorization(sectionPtr(SECTION_AUTHORIZATION), sectionLen(SECTION_AUTHORIZATION))
   if (verdict != VERDICT_ALLOW) return verdict
