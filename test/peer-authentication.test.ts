@@ -94,7 +94,7 @@ const INHERITED: [name: string, written: Written[], admits: boolean][] = [
 
 for (const [name, written, admits] of INHERITED) {
   test(`inheritance: ${name}`, () => {
-    const judged = ask(written, { peer: '' })
+    const judged = ask(written, { plaintext: true })
     assert.equal(judged.allowed, admits)
     if (!admits) {
       assert.equal(judged.status, 403)
@@ -102,19 +102,19 @@ for (const [name, written, admits] of INHERITED) {
       assert.equal(judged.text, 'shop/cart accepts only mutual TLS on port 8080')
     }
     assert.ok(ask(written, { peer: PEER }).allowed)
-    assert.ok(ask(written, { peer: '', direction: DIRECTION_INGRESS }).allowed)
+    assert.ok(ask(written, { direction: DIRECTION_INGRESS }).allowed)
   })
 }
 
 test('a port has a mode of its own, which UNSET takes from the workload', () => {
   const written = [WORKLOAD('STRICT', ', portLevelMtls: {9090: {mode: PERMISSIVE}, 8080: {mode: UNSET}}')]
-  const admits = (authority: string) => ask(written, { peer: '', authority }).allowed
+  const admits = (authority: string) => ask(written, { plaintext: true, authority }).allowed
   assert.ok(!admits('cart.shop'))
   assert.ok(!admits('cart.shop:8080'))
   assert.ok(admits('cart.shop:9090'))
   const other = [WORKLOAD('PERMISSIVE', ', portLevelMtls: {"9090": {mode: STRICT}}')]
-  assert.ok(ask(other, { peer: '', authority: 'cart.shop' }).allowed)
-  assert.ok(!ask(other, { peer: '', authority: 'cart.shop:9090' }).allowed)
+  assert.ok(ask(other, { plaintext: true, authority: 'cart.shop' }).allowed)
+  assert.ok(!ask(other, { plaintext: true, authority: 'cart.shop:9090' }).allowed)
 })
 
 test('without TLS nobody has an identity, so that a policy by principal does not hold', () => {

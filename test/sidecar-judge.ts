@@ -32,6 +32,8 @@ export interface Question {
   /** DIRECTION_*; INBOUND unless given. */
   readonly direction?: number
   readonly peer?: string
+  /** The connection came in plaintext from outside the engine. */
+  readonly plaintext?: boolean
   readonly method?: string
   readonly path?: string
   readonly authority?: string
@@ -94,6 +96,7 @@ export class Judge {
       localIp: ipBytes(question.localIp ?? '10.0.0.2'),
       localPort: question.localPort ?? 8000,
       tls: false,
+      plaintext: question.plaintext === true,
     }
     const opened = this.#sidecars.open(head, 0, head.length, facts, 1_700_000_000_000, RANDOM)
     if (opened.kind !== 'opened') throw new Error(`the head is not acceptable: ${JSON.stringify(opened)}`)

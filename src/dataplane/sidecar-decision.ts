@@ -10,6 +10,10 @@ export interface ConnectionFacts {
   localIp: Uint8Array
   localPort: number
   tls: boolean
+  /** The peer, outside this engine, has proved nothing. */
+  plaintext?: boolean
+  /** Another node's engine wrote the head, and judged the client's side of the call. */
+  forwarded?: boolean
 }
 
 /** What a phase asks of the engine before it can judge: NEED_* and a key in that kind's own form. The key is hostile. */

@@ -9,6 +9,8 @@ import {
   IN_DIRECTION,
   IN_END,
   IN_FLAG_DRAINING,
+  IN_FLAG_FORWARDED,
+  IN_FLAG_PLAINTEXT,
   IN_FLAG_TLS,
   IN_FLAGS,
   IN_HEAD_LEN,
@@ -63,7 +65,10 @@ export class SidecarMemory {
   connection(facts: ConnectionFacts, random: Buffer): void {
     const { words, memory } = this
     words[(INPUT + IN_DIRECTION) >> 2] = facts.direction
-    if (facts.tls) words[(INPUT + IN_FLAGS) >> 2]! |= IN_FLAG_TLS
+    let flags = facts.tls ? IN_FLAG_TLS : 0
+    if (facts.plaintext) flags |= IN_FLAG_PLAINTEXT
+    if (facts.forwarded) flags |= IN_FLAG_FORWARDED
+    words[(INPUT + IN_FLAGS) >> 2]! |= flags
     words[(INPUT + IN_SOURCE_PORT) >> 2] = facts.sourcePort
     words[(INPUT + IN_LOCAL_PORT) >> 2] = facts.localPort
     memory.set(facts.sourceIp, INPUT + IN_SOURCE_IP)

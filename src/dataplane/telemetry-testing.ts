@@ -59,7 +59,7 @@ export function policyOf(
     {
       config: { ...defaultMeshConfig, defaultAuthorization: 'allow', ...config },
       authorizationPolicies: [],
-    peerAuthentications: [],
+      peerAuthentications: [],
       sidecars: [],
       telemetries,
       functions: [cart],

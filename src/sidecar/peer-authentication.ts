@@ -13,7 +13,8 @@ import {
   PEER_RULE,
 } from './layout/peer-authentication.ts'
 import {
-  DIRECTION_INGRESS,
+  IN_FLAG_PLAINTEXT,
+  IN_FLAGS,
   IN_PEER_LEN,
   IN_TARGET_LEN,
   IN_TARGET_PTR,
@@ -24,7 +25,7 @@ import {
   VERDICT_ALLOW,
   VERDICT_DENY,
 } from './layout/record.ts'
-import { deny, direction, inU32, outDecimal, outPosition, outText, recordVerdict } from './message.ts'
+import { deny, inU32, outDecimal, outPosition, outText, recordVerdict } from './message.ts'
 import { requestedPort } from './ports.ts'
 import { outPrintable } from './printable.ts'
 
@@ -35,7 +36,7 @@ let rule: i32 = 0
 export function judgePeerAuthentication(section: i32, sectionLen: i32): i32 {
   const port = requestedPort()
   const mode = modeOf(section, sectionLen, port)
-  if (mode == MTLS_STRICT && !isProved()) return refuse(port)
+  if (mode == MTLS_STRICT && (inU32(IN_FLAGS) & IN_FLAG_PLAINTEXT) != 0) return refuse(port)
   // Where no connection is TLS nobody has an identity, also who is in the same engine and could prove one.
   if (mode == MTLS_DISABLE) store<u32>(INPUT + IN_PEER_LEN, 0)
   recordVerdict(POLICY_TLS, VERDICT_ALLOW, rule)
@@ -61,12 +62,6 @@ function modeOf(section: i32, sectionLen: i32, port: i32): i32 {
   }
   rule = load<i32>(section + PEER_RULE)
   return load<i32>(section + PEER_MODE)
-}
-
-// A peer's principal is known only where it was proved: by its certificate, or by the engine that runs the caller's
-// sidecar, too. Requests from outside come from the gateway, which is a part of the mesh.
-function isProved(): bool {
-  return direction() == DIRECTION_INGRESS || inU32(IN_PEER_LEN) != 0
 }
 
 function refuse(port: i32): i32 {

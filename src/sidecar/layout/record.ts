@@ -87,11 +87,12 @@ export const IN_UPSTREAM_LEN: i32 = 192
 /** Extra fields of a local reply, as whole lines "name: value\r\n" (retry-after and the like), or "". */
 export const IN_LOCAL_FIELDS_PTR: i32 = 196
 export const IN_LOCAL_FIELDS_LEN: i32 = 200
-/** What this engine has under way to the function: requests at instances, requests that wait, connections, retries. */
-export const IN_ACTIVE_REQUESTS: i32 = 204
-export const IN_PENDING_REQUESTS: i32 = 208
-export const IN_ACTIVE_CONNECTIONS: i32 = 212
-export const IN_ACTIVE_RETRIES: i32 = 216
+/** What this engine has under way to the function, and by whose view (layout/breaker.ts); absent where no DestinationRule applies. */
+export const IN_CIRCUITS_PTR: i32 = 204
+export const IN_CIRCUITS_LEN: i32 = 208
+/** Response phase: what is known of the attempt, and the retry policy (layout/retry.ts); absent where there is none. */
+export const IN_RETRY_PTR: i32 = 212
+export const IN_RETRY_LEN: i32 = 216
 /** Which attempt of the request this is or was, from 1. */
 export const IN_ATTEMPT: i32 = 220
 
@@ -110,6 +111,10 @@ export const IN_FLAG_DRAINING: i32 = 2
 export const IN_FLAG_ROUTE: i32 = 4
 /** The workload's own side is judged here: all that protects it. On one node both are. */
 export const IN_FLAG_SERVE: i32 = 8
+/** The connection came in plaintext from outside this engine, so its peer has proved nothing. */
+export const IN_FLAG_PLAINTEXT: i32 = 16
+/** The head was written by another node's engine, which judged the client's side of the call. */
+export const IN_FLAG_FORWARDED: i32 = 32
 
 // ---- Output record: offsets from OUTPUT ----
 
@@ -168,6 +173,11 @@ export const OUT_ROUTE_LEN: i32 = 120
 /** `open` of a request from another node: the instance that its sender chose. */
 export const OUT_INSTANCE_PTR: i32 = 124
 export const OUT_INSTANCE_LEN: i32 = 128
+/** By what a request is to find its instance (u32, consistent hash); 0: by nothing. */
+export const OUT_HASH: i32 = 132
+/** Response phase: what was found out for log filters, metrics and spans (layout/observation.ts); length 0: nothing. */
+export const OUT_VALUES_PTR: i32 = 480
+export const OUT_VALUES_LEN: i32 = 484
 
 export const RESULT_NONE: i32 = 0
 /** More bytes are needed to judge the head. */
@@ -184,6 +194,8 @@ export const RESULT_NEEDS: i32 = 5
 export const RESULT_INTERIM: i32 = 6
 /** The upstream's head is not acceptable: close it and answer 502. */
 export const RESULT_BAD: i32 = 7
+/** The answer, or the mesh's own, goes no further: the request is to be sent again. */
+export const RESULT_RETRY: i32 = 8
 
 /** The connection on which the message came may carry another one. */
 export const OUT_FLAG_KEEP_ALIVE: i32 = 1
