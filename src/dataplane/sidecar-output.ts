@@ -53,7 +53,8 @@ const EMPTY = Buffer.alloc(0)
 const HEAD_END = Buffer.from('\r\n\r\n')
 /** All OUT_FLAG_* bits. */
 const KNOWN_FLAGS = 63
-const MAX_TEXT = 8192
+/** As large as a check service's body may be (external-authorizer.ts). */
+const MAX_TEXT = 32_768
 const MAX_HOST = 255
 const MAX_INSTANCE = 255
 const MAX_FIELD_LINES = 16_384
@@ -252,7 +253,8 @@ export function readPort(from: SidecarMemory): number {
 }
 
 export function readDenialText(from: SidecarMemory, reason: number): string {
-  return readText(from, OUT_TEXT_PTR, MAX_TEXT, "the denial's text") || REASONS[reason]!.text
+  if (word(from, OUT_TEXT_PTR) === 0) return REASONS[reason]!.text
+  return readBytes(from, OUT_TEXT_PTR, MAX_TEXT, "the denial's text").toString('utf8')
 }
 
 export function readLog(from: SidecarMemory): LogLine | null {

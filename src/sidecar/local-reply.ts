@@ -37,14 +37,16 @@ export function outLocalReply(status: i32): bool {
   const draining = (inU32(IN_FLAGS) & IN_FLAG_DRAINING) != 0
   const closes = !contextHas(CONTEXT_KEEP_ALIVE) || contextHas(CONTEXT_BODY) || draining
   const textLen: i32 = inU32(IN_LOCAL_TEXT_LEN)
+  // A policy that says what its text is gives the body as it is; the mesh's own texts are lines.
+  const isLine = !responseFieldIsReplaced('content-type')
   outText('HTTP/1.1 ')
   outDecimal(status)
   outText(' ')
   outText(standardPhrase(status))
   outText('\r\n')
-  if (!responseFieldIsReplaced('content-type')) outText('content-type: text/plain; charset=utf-8\r\n')
+  if (isLine) outText('content-type: text/plain; charset=utf-8\r\n')
   outText('content-length: ')
-  outDecimal(textLen + 1)
+  outDecimal(isLine ? textLen + 1 : textLen)
   outText('\r\n')
   if (!responseFieldIsReplaced('cache-control')) outText('cache-control: no-store\r\n')
   if (contextHas(CONTEXT_REQUEST_ID)) {
@@ -62,7 +64,7 @@ export function outLocalReply(status: i32): bool {
   outU32(OUT_HEAD_LEN, outPosition() - start)
   if (!contextHas(CONTEXT_HEAD)) {
     outBytes(inU32(IN_LOCAL_TEXT_PTR), textLen)
-    outByte(0x0a)
+    if (isLine) outByte(0x0a)
   }
   return closes
 }

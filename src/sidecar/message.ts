@@ -257,7 +257,7 @@ export function recordVerdict(policy: i32, verdict: i32, rule: i32): void {
   store<i32>(OUTPUT + OUT_VERDICTS, count + 1)
 }
 
-/** Refuses the request: the phase ends with the result that this returns. Text of length 0: the reason's own text. */
+/** Refuses the request: the phase ends with the result that this returns. Text at address 0: the reason's own text. */
 export function deny(status: i32, reason: i32, textPtr: i32, textLen: i32): i32 {
   store<i32>(OUTPUT + OUT_STATUS, status)
   store<i32>(OUTPUT + OUT_REASON, reason)
