@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly allowNewInstance?: boolean
   /** Entries that the module must have; those that it has besides can be called too. */
   readonly entries?: readonly string[]
+  /** Bytes of each page that belong to the host, together at the memory's end: the module's static data must lie below them. */
+  readonly hostBytesPerPage?: number
   /** What differs from LIMITS. */
   readonly limits?: Partial<Limits>
 }
@@ -40,9 +42,12 @@ export function loadModule(bytes: Uint8Array, options: LoadOptions = {}): Loaded
   const proved = proof.verdict === 'proved'
   if (!proved && options.allowNewInstance !== true) return { ok: false, refusal: proof.why }
   const { shape } = proof
-  const misfit = missingEntry(shape, options.entries ?? []) ?? wrongSize(shape, options.pages, limits)
-  if (misfit !== undefined) return { ok: false, refusal: misfit }
   const pages = options.pages ?? shape.pages
+  const misfit =
+    missingEntry(shape, options.entries ?? []) ??
+    wrongSize(shape, options.pages, limits) ??
+    strayData(shape, pages, options.hostBytesPerPage ?? 0)
+  if (misfit !== undefined) return { ok: false, refusal: misfit }
   const entries = shape.exports.filter(({ entry }) => entry)
   const metered = meterModule(shape, {
     fuel,
@@ -90,6 +95,21 @@ function missingEntry(shape: ModuleShape, wanted: readonly string[]): Refusal | 
     }
   }
   return undefined
+}
+
+function strayData(shape: ModuleShape, pages: number, hostBytes: number): Refusal | undefined {
+  if (hostBytes === 0) return undefined
+  const place = shape.sections.get(2)?.start ?? 0
+  if (pages === 0) return refusal('memory-size', place, 'the memory has no page: expected at least one')
+  const most = pages * (65_536 - hostBytes)
+  const stray = shape.data.find(({ address, start, end }) => address + (end - start) > most)
+  if (stray === undefined) return undefined
+  const end = stray.address + (stray.end - stray.start)
+  return refusal(
+    'data-segment',
+    stray.start,
+    `static data ends at address ${end}: expected it below ${most}, where the host's part of the memory begins`,
+  )
 }
 
 function wrongSize(shape: ModuleShape, pages: number | undefined, limits: Limits): Refusal | undefined {

@@ -3,7 +3,7 @@
 //
 // The section: for each stage (STAGE_*) u32 offset of its block from the section's start, 0 where the stage has no policy.
 // Block of a stage: u32 length, u32 attributes (bit i: slot SLOT_* i is wanted), u32 number of fields, u32 number of claims, u32 number of
-// policies, u32 first rule, then for each field u32 length of the block, u32 hash, u32 length, name in lower case, padded to 4;
+// policies, u32 number of the first, then for each field u32 length of the block, u32 hash, u32 length, name in lower case, padded to 4;
 // for each claim u32 length of the block, u32 length, path (claims.ts), padded to 4.
 
 /** Before the built-in chain, behind it, and the response's. */
@@ -18,7 +18,9 @@ export const STAGE_ATTRIBUTES: i32 = 4
 export const STAGE_FIELDS: i32 = 8
 export const STAGE_CLAIMS: i32 = 12
 export const STAGE_POLICIES: i32 = 16
-export const STAGE_HEADER: i32 = 20
+/** Number of the first policy that runs in a request's stage, among the function's; the others follow it. */
+export const STAGE_FIRST: i32 = 20
+export const STAGE_HEADER: i32 = 24
 
 export const NAMED_LENGTH: i32 = 0
 export const FIELD_NAME_HASH: i32 = 4
