@@ -132,7 +132,6 @@ function arrange(errors: ManifestError[], files: readonly ManifestFile[]): Manif
 /** Kinds of the mesh's plan that cannot be used yet. */
 const LATER = new Set([
   'RequestAuthentication',
-  'PeerAuthentication',
   'VirtualService',
   'DestinationRule',
   'RateLimitPolicy',

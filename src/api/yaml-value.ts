@@ -45,7 +45,7 @@ function convertMap(items: Pair[], path: PropertyKey[], state: State): Record<st
   const result: Record<string, unknown> = {}
   const seen = new Set<string>()
   for (const { key, value } of items) {
-    const name = keyName(isScalar(key) ? key.value : undefined)
+    const name = keyName(isScalar(key) ? key.value : undefined, path)
     const place = (key ?? value) as Node
     // YAML 1.1 reads a merge key as a symbol.
     if (name === '<<' || typeof name === 'symbol') {
@@ -105,7 +105,7 @@ const MAX_DEPTH = 64
 /** Counted as they are expanded, so that aliases of aliases cannot multiply. */
 const MAX_ALIASES = 256
 
-/** Whole numbers (ports) are keys as text, as Kubernetes reads them. */
-function keyName(key: unknown): unknown {
-  return Number.isSafeInteger(key) ? String(key) : key
+/** Whole numbers (ports) are keys as text, as Kubernetes reads them; no field of a resource itself is one. */
+function keyName(key: unknown, path: PropertyKey[]): unknown {
+  return Number.isSafeInteger(key) && path.length > 0 ? String(key) : key
 }
