@@ -37,19 +37,33 @@ export interface CompiledMesh {
 export function compileMesh(
   resources: readonly Resource[],
   overrides: Partial<MeshView['config']> = {},
-): { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] } {
+): MeshCompilation {
+  return compileView(viewOf(resources, overrides), resources, new Map())
+}
+
+export type MeshCompilation = { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] }
+
+/** What policies are compiled from. */
+export function viewOf(resources: readonly Resource[], overrides: Partial<MeshView['config']>): MeshView {
   const config = { ...meshConfigOf(resources), ...overrides }
-  const specs = ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config))
   const configSource = ofKind(resources, 'MeshConfig')[0]?.source
-  const view: MeshView = {
+  return {
     config,
     ...(configSource && { configSource }),
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     telemetries: ofKind(resources, 'Telemetry'),
-    functions: specs,
+    functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
   }
+}
+
+/** Compiles all functions but those that are `known` to be as they were. */
+export function compileView(
+  view: MeshView,
+  resources: readonly Resource[],
+  known: ReadonlyMap<string, CompiledFunction>,
+): MeshCompilation {
   // By their lines, since what is wrong with a mesh-wide setting is wrong with every function's policy.
   const errors = new Map<string, ManifestError>()
   const note = (found: readonly ManifestError[]) => {
@@ -58,23 +72,26 @@ export function compileMesh(
   const functions = new Map<string, CompiledFunction>()
   const gateway = compilePolicy(view, null)
   if (!gateway.ok) note(gateway.errors)
-  for (const spec of specs) {
+  for (const spec of view.functions) {
+    const before = known.get(spec.key)
+    if (before) {
+      functions.set(spec.key, before)
+      continue
+    }
     const policy = compilePolicy(view, spec)
     if (policy.ok) functions.set(spec.key, detached(compiledFunction(view, spec, policy.policy)))
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
   const policies = copyOf(
-    [...view.authorizationPolicies, ...view.peerAuthentications, ...view.sidecars, ...view.telemetries].map(
-      policyName,
-    ),
+    resources.filter(({ kind }) => kind !== 'Service' && kind !== 'MeshConfig').map(policyName),
   )
   const compiled: CompiledMesh = {
-    config,
+    config: view.config,
     policies,
     functions,
     gateway: gateway.policy,
-    limits: engineLimits(config),
+    limits: engineLimits(view.config),
   }
   return { ok: true, mesh: compiled }
 }

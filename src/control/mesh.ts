@@ -272,15 +272,12 @@ function batches<T>(items: readonly T[]): T[][] {
 
 const BATCH = 128
 
-function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
-  if (!before || before.collector !== after.collector) return true
-  if (JSON.stringify(before.checkService) !== JSON.stringify(after.checkService)) return true
-  return before.policy.hash !== after.policy.hash || !sameSpec(before.spec, after.spec)
-}
-
 /** Where it stands in its file does not matter. */
-function sameSpec(a: FunctionSpec, b: FunctionSpec): boolean {
-  return JSON.stringify({ ...a, source: null }) === JSON.stringify({ ...b, source: null })
+function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
+  if (before === after) return false
+  const said = ({ policy, spec, ...rest }: CompiledFunction) =>
+    JSON.stringify({ ...rest, policy: policy.hash, spec: { ...spec, source: null } })
+  return !before || said(before) !== said(after)
 }
 
 /** Instances that run may stay: nothing that they were started with has changed. */
