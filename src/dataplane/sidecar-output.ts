@@ -62,7 +62,7 @@ const MAX_ROUTE = 4_096
 /** Field lines: printable or blank, each line ended, none empty. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const FIELD_LINES = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*$/
-const INSTANCE = /^[a-z0-9.-]*$/
+const INSTANCE = /^[a-z0-9.;-]*$/
 const REQUEST_ID = /^[0-9a-fA-F-]{36}$/
 const TRACE = /^[0-9a-f]{64}$/
 
@@ -207,7 +207,7 @@ export function readFieldLines(from: SidecarMemory): string {
 }
 
 export function readResponseFlags(from: SidecarMemory): number {
-  return readUpTo(from, OUT_RESPONSE_FLAGS, 0xffff, 'the response flags')
+  return readUpTo(from, OUT_RESPONSE_FLAGS, 0x1ffff, 'the response flags')
 }
 
 export function readRoute(from: SidecarMemory): Buffer {

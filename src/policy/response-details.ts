@@ -1,4 +1,5 @@
 import {
+  RESPONSE_FLAG_CHECK_FAILED,
   RESPONSE_FLAG_DC,
   RESPONSE_FLAG_DPE,
   RESPONSE_FLAG_DT,
@@ -33,7 +34,8 @@ const ENTRY_SIZE = 12
 
 const DETAILS: readonly (readonly [number, string])[] = [
   [0, 'via_upstream'],
-  [RESPONSE_FLAG_UAEX, 'rbac_access_denied'],
+  [RESPONSE_FLAG_CHECK_FAILED, 'ext_authz_error'],
+  [RESPONSE_FLAG_UAEX, 'ext_authz_denied'],
   [RESPONSE_FLAG_NR, 'route_not_found'],
   [RESPONSE_FLAG_RL, 'request_rate_limited'],
   [RESPONSE_FLAG_DPE, 'http1.codec_error'],

@@ -34,6 +34,7 @@ import {
   POLICY_EXTERNAL_AUTHORIZATION,
   REASON_EXTERNAL,
   REASON_TOO_MANY_ADDED,
+  RESPONSE_FLAG_CHECK_FAILED,
   RESPONSE_FLAG_UAEX,
   VERDICT_ALLOW,
   VERDICT_DENY,
@@ -134,7 +135,7 @@ function settleFailure(section: i32, answer: i32, rule: i32): i32 {
   outPrintable(section + load<i32>(section + EXTERNAL_PROVIDER), load<i32>(section + EXTERNAL_PROVIDER + 4))
   outText(failureText(load<i32>(answer + CHECK_FAILURE)))
   deny(load<i32>(section + EXTERNAL_STATUS), REASON_EXTERNAL, text, outPosition() - text)
-  denyWithFields(0, 0, RESPONSE_FLAG_UAEX)
+  denyWithFields(0, 0, RESPONSE_FLAG_UAEX | RESPONSE_FLAG_CHECK_FAILED)
   return VERDICT_DENY
 }
 

@@ -96,6 +96,10 @@ export const IN_RETRY_LEN: i32 = 216
 /** Which attempt of the request this is or was, from 1. */
 export const IN_ATTEMPT: i32 = 220
 
+/** SHA-256 of the certificate by which the peer proved its identity, in hexadecimal; "": it needed none in this engine. */
+export const IN_PEER_HASH_PTR: i32 = 240
+export const IN_PEER_HASH_LEN: i32 = 244
+
 /** From outside, through the gateway: fields that only the mesh may set are dropped. */
 export const DIRECTION_INGRESS: i32 = 0
 /** From a function to its egress address: the caller's policies judge. */
@@ -353,7 +357,7 @@ export const RESPONSE_FLAG_UC: i32 = 16
 export const RESPONSE_FLAG_UT: i32 = 32
 /** DC: the client ended the connection. */
 export const RESPONSE_FLAG_DC: i32 = 64
-/** UAEX: denied by authorization. */
+/** UAEX: refused by an external authorizer, or since it could not be asked. */
 export const RESPONSE_FLAG_UAEX: i32 = 128
 /** DPE: the client's bytes are not acceptable HTTP. */
 export const RESPONSE_FLAG_DPE: i32 = 256
@@ -371,3 +375,5 @@ export const RESPONSE_FLAG_FI: i32 = 8192
 export const RESPONSE_FLAG_DI: i32 = 16384
 /** URX: no more retries were allowed. */
 export const RESPONSE_FLAG_URX: i32 = 32768
+/** Beside UAEX, without letters of its own: the check failed. */
+export const RESPONSE_FLAG_CHECK_FAILED: i32 = 65536
