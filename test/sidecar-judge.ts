@@ -59,6 +59,7 @@ export function readWorld(yaml: string, name: string): { world: MeshView; fn: Fu
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
+    destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions,
   }

@@ -69,6 +69,7 @@ spec: {template: {spec: {containers: [{image: 'endpoint:127.0.0.1:9001'}]}}}
     authorizationPolicies: [],
     peerAuthentications: [],
     sidecars: [],
+    destinationRules: [],
     telemetries: [],
     functions,
   }

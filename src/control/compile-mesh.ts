@@ -53,6 +53,7 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
+    destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
   }

@@ -61,6 +61,7 @@ export function policyOf(
       authorizationPolicies: [],
       peerAuthentications: [],
       sidecars: [],
+      destinationRules: [],
       telemetries,
       functions: [cart],
     },

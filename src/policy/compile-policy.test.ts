@@ -38,6 +38,7 @@ function viewOf(text: string): MeshView {
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
+    destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
     functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
   }

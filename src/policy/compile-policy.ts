@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { AuthorizationPolicy } from '../api/authorization-policy.ts'
+import type { DestinationRule } from '../api/destination-rule.ts'
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { ManifestError, Source } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
@@ -65,6 +66,7 @@ export interface MeshView {
   readonly configSource?: Source
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
   readonly peerAuthentications: readonly PeerAuthentication[]
+  readonly destinationRules: readonly DestinationRule[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]
   readonly functions: readonly FunctionSpec[]

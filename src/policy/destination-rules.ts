@@ -1,13 +1,15 @@
 import type { DestinationRule, Subset } from '../api/destination-rule.ts'
 import type { FunctionSpec } from '../api/function-spec.ts'
+import type { Source } from '../api/manifest-error.ts'
 import type { TrafficPolicy } from '../api/traffic-policy.ts'
 import { hostCloseness, ruleHost } from './rule-host.ts'
 import { type Selectable, selects } from './selector.ts'
 
 /** What a client's DestinationRules say together of one host: the first that has a traffic policy, and every subset's first. */
 export interface HostRule {
-  /** "namespace/name" of the rules that it is made of. */
+  /** "namespace/name" of the rules that it is made of, and where the first is written. */
   readonly names: readonly string[]
+  readonly source: Source
   readonly trafficPolicy: TrafficPolicy | undefined
   readonly subsets: readonly Subset[]
 }
@@ -65,6 +67,7 @@ function closest(rules: readonly DestinationRule[], fn: FunctionSpec, client: Se
     for (const subset of spec.subsets) if (!subsets.has(subset.name)) subsets.set(subset.name, subset)
   return {
     names: merged.map(nameOf),
+    source: merged[0]!.source,
     trafficPolicy: merged.find(({ spec }) => spec.trafficPolicy)?.spec.trafficPolicy,
     subsets: [...subsets.values()],
   }

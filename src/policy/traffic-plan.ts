@@ -1,5 +1,6 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import { type DestinationRulesInput, type HostRule, hostRule } from './destination-rules.ts'
+import type { RuleName } from './section.ts'
 import { selects } from './selector.ts'
 import { type TrafficSettings, trafficSettings } from './traffic-settings.ts'
 
@@ -31,11 +32,11 @@ export interface TrafficPlanInput extends DestinationRulesInput {
   readonly functions: readonly FunctionSpec[]
 }
 
-/** A function's plan, and the names ("namespace/name") of the DestinationRules that it is made of. */
+/** A function's plan, and the DestinationRule behind each of its views. */
 export function trafficPlan(
   input: TrafficPlanInput,
   fn: FunctionSpec,
-): { plan: TrafficPlan; rules: readonly string[] } | null {
+): { plan: TrafficPlan; rules: readonly RuleName[] } | null {
   if (input.destinationRules.length === 0) return null
   const seen: { view: HostRule | null; number: number }[] = []
   const numberOf = (client: { namespace: string; labels: Readonly<Record<string, string>> }): number => {
@@ -61,7 +62,11 @@ export function trafficPlan(
   if (seen.every(({ view }) => view === null)) return null
   const subsets = [...new Set(seen.flatMap(({ view }) => view?.subsets.map(({ name }) => name) ?? []))]
   const views = seen.map(({ view }) => ({ slots: slots(view, subsets, fn) }))
-  const rules = [...new Set(seen.flatMap(({ view }) => view?.names ?? []))]
+  const rules = seen.map(({ view }) => ({
+    policy: view?.names[0] ?? '',
+    index: 0,
+    source: view?.source ?? fn.source,
+  }))
   return { plan: { subsets, views, byCaller, byNamespace, otherwise, gateway }, rules }
 }
 
