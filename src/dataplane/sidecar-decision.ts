@@ -5,6 +5,8 @@ export interface ConnectionFacts {
   direction: number
   /** The peer's principal, '' where it is not authenticated. */
   peer: string
+  /** SHA-256 of the peer's certificate in hexadecimal, where it proved its identity by one. */
+  peerHash?: string
   sourceIp: Uint8Array
   sourcePort: number
   localIp: Uint8Array

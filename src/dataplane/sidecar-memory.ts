@@ -19,6 +19,7 @@ import {
   IN_LOCAL_PORT,
   IN_MAX_HEAD,
   IN_MEMORY,
+  IN_PEER_HASH_PTR,
   IN_PEER_PTR,
   IN_RANDOM,
   IN_SOURCE_IP,
@@ -75,6 +76,7 @@ export class SidecarMemory {
     memory.set(facts.localIp, INPUT + IN_LOCAL_IP)
     memory.set(random, INPUT + IN_RANDOM)
     if (facts.peer !== '') this.text(IN_PEER_PTR, facts.peer)
+    if (facts.peerHash) this.text(IN_PEER_HASH_PTR, facts.peerHash)
   }
 
   head(received: Buffer, start: number, length: number): void {

@@ -124,7 +124,8 @@ export class Sidecars {
     random: Buffer,
   ): Opened {
     this.#opened = null
-    const most = this.maxHeadBytes + (facts.direction === DIRECTION_INBOUND ? ADDED_BYTES : 0)
+    const fromSidecar = facts.direction === DIRECTION_INBOUND || facts.forwarded === true
+    const most = this.maxHeadBytes + (fromSidecar ? ADDED_BYTES : 0)
     const length = headBytes(received, start, end, most)
     if (length < 0) return INCOMPLETE
     this.#input = { received, start, length, most, facts, now, random }

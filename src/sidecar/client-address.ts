@@ -1,6 +1,7 @@
 // Whose address a request comes from: the peer's, or what trusted proxies say of it in X-Forwarded-For.
 
 import { COMMA, HTAB, SP } from './bytes.ts'
+import { isForwarded } from './hop.ts'
 import { readIp } from './ip-address.ts'
 import { FIELD_X_FORWARDED_FOR } from './layout/fields.ts'
 import { DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
@@ -12,7 +13,9 @@ import { direction, fieldCount, fieldId, fieldValueLen, fieldValuePtr } from './
  * X-Forwarded-For as it came, as Envoy has it; without one, and inside the mesh where functions are the peers, the peer's.
  */
 export function findClientAddress(trustedProxies: i32): void {
-  if (trustedProxies > 0 && direction() == DIRECTION_INGRESS && readNthFromRight(trustedProxies)) return
+  // The gateway's engine has added the peer's address.
+  const own = isForwarded() ? 1 : 0
+  if (trustedProxies > 0 && direction() == DIRECTION_INGRESS && readNthFromRight(trustedProxies + own)) return
   memory.copy(SCRATCH_REMOTE_IP, INPUT + IN_SOURCE_IP, 16)
 }
 

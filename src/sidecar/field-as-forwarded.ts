@@ -7,6 +7,7 @@ import { idOfName } from './field-table.ts'
 import { fieldDropped } from './fields.ts'
 import { cameByTls, outClientCert, replacedFields, tellsPeer } from './forwarded.ts'
 import { statedBody, statedLength, statesLength } from './framing.ts'
+import { isFromOutside } from './hop.ts'
 import { outIp } from './ip-address.ts'
 import {
   FIELD_CONNECTION,
@@ -22,10 +23,9 @@ import {
 } from './layout/fields.ts'
 import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import { SECTION_HTTP, SECTION_IDENTITY } from './layout/policy.ts'
-import { BODY_CHUNKED, DIRECTION_INGRESS, IN_SOURCE_IP, INPUT } from './layout/record.ts'
+import { BODY_CHUNKED, IN_SOURCE_IP, INPUT } from './layout/record.ts'
 import { SCRATCH_AUTHORIZATION } from './layout/scratch.ts'
 import {
-  direction,
   fieldValueLen,
   fieldValuePtr,
   findField,
@@ -68,7 +68,7 @@ export function findForwarded(namePtr: i32, nameLen: i32, hash: u32): bool {
   if (id == FIELD_X_FORWARDED_CLIENT_CERT) return writeClientCert()
   if (isIn(HOP_BY_HOP, id)) return findHopByHop(id)
   if (isIn(FRAMING, id)) return findFraming(id)
-  const isIngress = direction() == DIRECTION_INGRESS
+  const isIngress = isFromOutside()
   if (isIngress && id == FIELD_X_FORWARDED_PROTO) return writeProto()
   const first = notDropped(findField(namePtr, nameLen, hash))
   if (isIngress && id == FIELD_X_FORWARDED_FOR) return writeForwardedFor(first)

@@ -3,6 +3,7 @@
 
 import { isText } from './bytes.ts'
 import { setOf } from './field-classes.ts'
+import { isFromOutside } from './hop.ts'
 import { outIp } from './ip-address.ts'
 import {
   FIELD_FORWARDED,
@@ -15,9 +16,10 @@ import {
 import { IDENTITY_HEADER, IDENTITY_PRINCIPAL, IDENTITY_PRINCIPAL_LEN } from './layout/identity.ts'
 import {
   DIRECTION_INBOUND,
-  DIRECTION_INGRESS,
   IN_FLAG_TLS,
   IN_FLAGS,
+  IN_PEER_HASH_LEN,
+  IN_PEER_HASH_PTR,
   IN_PEER_LEN,
   IN_PEER_PTR,
   IN_SOURCE_IP,
@@ -39,7 +41,7 @@ import { REQUEST_ID_LEN } from './request-id.ts'
 /** The received fields that outForwardedFields replaces or that must not go on. */
 export function replacedFields(trustedProxies: i32): u64 {
   let set = setOf(FIELD_INTERNAL) | setOf(FIELD_X_REQUEST_ID) | setOf(FIELD_X_FORWARDED_CLIENT_CERT)
-  if (direction() == DIRECTION_INGRESS) {
+  if (isFromOutside()) {
     set |= setOf(FIELD_X_FORWARDED_FOR) | setOf(FIELD_X_FORWARDED_PROTO)
     if (trustedProxies == 0) set |= setOf(FIELD_FORWARDED)
   }
@@ -48,8 +50,7 @@ export function replacedFields(trustedProxies: i32): u64 {
 
 /** Writes the fields; `identity` is the own IDENTITY section. */
 export function outForwardedFields(trustedProxies: i32, identity: i32, identityLen: i32): void {
-  const way = direction()
-  if (way == DIRECTION_INGRESS) {
+  if (isFromOutside()) {
     outForwardedFor()
     outText('\r\nx-forwarded-proto: ')
     outText(cameByTls(trustedProxies) ? 'https' : 'http')
@@ -73,6 +74,11 @@ export function tellsPeer(identityLen: i32): bool {
 export function outClientCert(identity: i32): void {
   outText('By=spiffe://')
   outBytes(identity + load<i32>(identity + IDENTITY_PRINCIPAL), load<i32>(identity + IDENTITY_PRINCIPAL_LEN))
+  if (inU32(IN_PEER_HASH_LEN) != 0) {
+    outText(';Hash=')
+    outBytes(inU32(IN_PEER_HASH_PTR), inU32(IN_PEER_HASH_LEN))
+    outText(';Subject=""')
+  }
   outText(';URI=spiffe://')
   outBytes(inU32(IN_PEER_PTR), inU32(IN_PEER_LEN))
 }

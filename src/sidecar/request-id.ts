@@ -1,10 +1,11 @@
 // The id under which a request is found in logs and traces: a UUID, new at the gateway, kept inside the mesh.
 
 import { DASH, hexValue } from './bytes.ts'
+import { isFromOutside } from './hop.ts'
 import { FIELD_X_REQUEST_ID } from './layout/fields.ts'
-import { DIRECTION_INGRESS, IN_RANDOM, INPUT } from './layout/record.ts'
+import { IN_RANDOM, INPUT } from './layout/record.ts'
 import { SCRATCH_REQUEST_ID } from './layout/scratch.ts'
-import { direction, fieldValueLen, fieldValuePtr, findFieldById, nextField } from './message.ts'
+import { fieldValueLen, fieldValuePtr, findFieldById, nextField } from './message.ts'
 
 export const REQUEST_ID_LEN: i32 = 36
 /** Where the 16 bytes for it lie in IN_RANDOM. */
@@ -12,7 +13,7 @@ const RANDOM_OFFSET: i32 = 24
 
 /** Puts the request's id into SCRATCH_REQUEST_ID: that of the function which sends it, or a new one. */
 export function chooseRequestId(): void {
-  const field = direction() == DIRECTION_INGRESS ? -1 : findFieldById(FIELD_X_REQUEST_ID)
+  const field = isFromOutside() ? -1 : findFieldById(FIELD_X_REQUEST_ID)
   if (
     field >= 0 &&
     nextField(field) < 0 &&

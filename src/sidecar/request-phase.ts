@@ -22,6 +22,7 @@ import { judgeExternalAuthorization } from './external-authorization.ts'
 import { readFieldSection } from './field-section.ts'
 import { outForwardHead } from './forward-head.ts'
 import { readFraming, statedBody, statedLength } from './framing.ts'
+import { isForwarded, outInstance } from './hop.ts'
 import { HTTP_NORMALIZATION, HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import {
   SECTION_ACCESS_LOG,
@@ -136,7 +137,7 @@ export function openRequest(): i32 {
   outBegin()
   const fields = readRequestLine(start, end)
   if (fields < 0) return unreadable(fields, received >= limit, 414, REASON_TARGET)
-  const after = readFieldSection(fields, end, direction() == DIRECTION_INBOUND)
+  const after = readFieldSection(fields, end, direction() == DIRECTION_INBOUND || isForwarded())
   if (after < 0) return unreadable(after, received >= limit, 431, REASON_HEAD_TOO_LARGE)
   if (!readTarget() || !readFraming() || !readConnection() || !readExpectations()) {
     return refuseHead(refusedStatus(), refusedReason())
@@ -144,6 +145,7 @@ export function openRequest(): i32 {
   opened = true
   sealRequest()
   sealTarget()
+  if (isForwarded()) outInstance()
   outU32(OUT_HEAD_LEN, after - start)
   outU32(OUT_HOST_PTR, hostPtr())
   outU32(OUT_HOST_LEN, hostLen())
