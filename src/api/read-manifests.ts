@@ -9,10 +9,21 @@ import { readYaml, type YamlDocument } from './yaml-document.ts'
 /** A file of manifests: one or more YAML or JSON documents. */
 export type ManifestFile = { path: string; text: string }
 
-export type ManifestsReading = { ok: true; resources: Resource[] } | { ok: false; errors: ManifestError[] }
+export type ManifestsReading =
+  | { ok: true; resources: Resource[]; written: WrittenResource[] }
+  | { ok: false; errors: ManifestError[] }
 
-/** Reads and checks manifests, all or nothing: every resource with its defaults, or every error, in the order of the files. */
-export function readManifests(files: readonly ManifestFile[]): ManifestsReading {
+/** A resource beside the plain data that it was read from. */
+export type WrittenResource = { resource: Resource; value: Record<string, unknown> }
+
+/**
+ * Reads and checks manifests, all or nothing: every resource with its defaults, or every error, in the order of the files.
+ * `others` were read before and stay beside them.
+ */
+export function readManifests(
+  files: readonly ManifestFile[],
+  others: readonly Resource[] = [],
+): ManifestsReading {
   const errors: ManifestError[] = []
   const found: Found[] = []
   let size = 0
@@ -27,9 +38,29 @@ export function readManifests(files: readonly ManifestFile[]): ManifestsReading 
     for (const error of yaml.errors) errors.push(error)
     for (const document of yaml.documents) readDocument(document, found, errors)
   }
-  for (const error of checkTogether(found)) errors.push(error)
+  for (const error of checkTogether([...others.map(foundBefore), ...found])) errors.push(error)
   if (errors.length > 0) return { ok: false, errors: arrange(errors, files) }
-  return { ok: true, resources: found.flatMap(({ resource }) => (resource ? [resource] : [])) }
+  const written = found.flatMap(({ resource, value }) => (resource ? [{ resource, value }] : []))
+  return { ok: true, resources: written.map(({ resource }) => resource), written }
+}
+
+/** What is wrong with it together with others is told at its start: its text is not at hand any more. */
+function foundBefore(resource: Resource): Found {
+  const { kind, metadata, source } = resource
+  const errorAt: YamlDocument['errorAt'] = (path, code, message) => ({
+    code,
+    ...source,
+    column: 1,
+    field: path.join('.'),
+    message,
+  })
+  return {
+    kind,
+    document: { file: source.file, value: null, errorAt },
+    at: [],
+    value: { metadata: { name: metadata.name, namespace: metadata.namespace } },
+    resource,
+  }
 }
 
 function readDocument(document: YamlDocument, found: Found[], errors: ManifestError[]): void {
@@ -135,7 +166,6 @@ const LATER = new Set([
   'VirtualService',
   'DestinationRule',
   'RateLimitPolicy',
-  'WasmPolicy',
 ])
 const MAX_SIZE = 64 * 1024 * 1024
 const MAX_ERRORS = 1_000

@@ -7,6 +7,7 @@ import { type RateLimitPolicy, rateLimitPolicyManifest } from './rate-limit-poli
 import { type Service, serviceManifest } from './service.ts'
 import { type Sidecar, sidecarManifest } from './sidecar.ts'
 import { type Telemetry, telemetryManifest } from './telemetry.ts'
+import { type WasmPolicy, wasmPolicyManifest } from './wasm-policy.ts'
 
 /** Anything that users write. */
 export type Resource =
@@ -18,6 +19,7 @@ export type Resource =
   | RateLimitPolicy
   | MeshConfig
   | DestinationRule
+  | WasmPolicy
 export type Kind = Resource['kind']
 
 /** Each kind with the apiVersions under which it may be written and its schema. */
@@ -29,6 +31,7 @@ export const KINDS: Record<Kind, { group: string; schema: z.ZodType }> = {
   Telemetry: { group: 'telemetry.istio.io', schema: telemetryManifest },
   RateLimitPolicy: { group: 'mayfly.dev', schema: rateLimitPolicyManifest },
   DestinationRule: { group: 'networking.istio.io', schema: destinationRuleManifest },
+  WasmPolicy: { group: 'mayfly.dev', schema: wasmPolicyManifest },
   MeshConfig: { group: 'mayfly.dev', schema: meshConfigManifest },
 }
 

@@ -5,6 +5,9 @@ import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
 import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
 import { spanCollector } from '../policy/tracing.ts'
+import { userPoliciesSlice } from '../policy/user-policies.ts'
+import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
+import { readUserModules, type UserModules } from './user-modules.ts'
 
 export interface CompiledFunction {
   spec: FunctionSpec
@@ -12,6 +15,8 @@ export interface CompiledFunction {
   collector: string | null
   /** Whom its CUSTOM policies ask; null where there are none. */
   checkService: CheckService | null
+  /** What its engines run of the policies that users bring; null where there are none. */
+  userPolicies: UserPoliciesSlice | null
   policy: CompiledPolicy
 }
 
@@ -30,6 +35,8 @@ export interface CompiledMesh {
   functions: ReadonlyMap<string, CompiledFunction>
   /** The policy for requests that name no function. */
   gateway: CompiledPolicy
+  /** The modules that users' policies bring, by SHA-256. */
+  modules: UserModules['bytes']
   limits: EngineLimits
 }
 
@@ -55,6 +62,7 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
+    wasmPolicies: ofKind(resources, 'WasmPolicy'),
     functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
   }
 }
@@ -73,6 +81,9 @@ export function compileView(
   const functions = new Map<string, CompiledFunction>()
   const gateway = compilePolicy(view, null)
   if (!gateway.ok) note(gateway.errors)
+  const modules = readUserModules(view.wasmPolicies ?? [])
+  if (!modules.ok) note(modules.errors)
+  const hashOf = modules.ok ? modules.modules.hashOf : new Map()
   for (const spec of view.functions) {
     const before = known.get(spec.key)
     if (before) {
@@ -80,10 +91,10 @@ export function compileView(
       continue
     }
     const policy = compilePolicy(view, spec)
-    if (policy.ok) functions.set(spec.key, detached(compiledFunction(view, spec, policy.policy)))
+    if (policy.ok) functions.set(spec.key, detached(compiledFunction(view, spec, policy.policy, hashOf)))
     else note(policy.errors)
   }
-  if (errors.size > 0 || !gateway.ok) return { ok: false, errors: [...errors.values()] }
+  if (errors.size > 0 || !gateway.ok || !modules.ok) return { ok: false, errors: [...errors.values()] }
   const policies = copyOf(
     resources.filter(({ kind }) => kind !== 'Service' && kind !== 'MeshConfig').map(policyName),
   )
@@ -92,13 +103,25 @@ export function compileView(
     policies,
     functions,
     gateway: gateway.policy,
+    modules: modules.modules.bytes,
     limits: engineLimits(view.config),
   }
   return { ok: true, mesh: compiled }
 }
 
-function compiledFunction(view: MeshView, spec: FunctionSpec, policy: CompiledPolicy): CompiledFunction {
-  return { spec, collector: spanCollector(view, spec), checkService: checkServiceOf(view, spec), policy }
+function compiledFunction(
+  view: MeshView,
+  spec: FunctionSpec,
+  policy: CompiledPolicy,
+  hashOf: UserModules['hashOf'],
+): CompiledFunction {
+  return {
+    spec,
+    collector: spanCollector(view, spec),
+    checkService: checkServiceOf(view, spec),
+    userPolicies: userPoliciesSlice(view, spec, (one) => hashOf.get(one) ?? ''),
+    policy,
+  }
 }
 
 /** With texts of its own: as read, each is a part of the manifests' whole text and would keep that in memory. */

@@ -7,6 +7,7 @@ import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
 import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
 import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
+import { UserPolicyHub } from './user-policy-hub.ts'
 
 /** Knative's autoscaler ticks each 2 s. */
 const SCALE_MS = 2_000
@@ -39,6 +40,7 @@ export class Mesh {
   readonly #contended = new Set<FunctionController>()
   /** Controllers of deleted functions whose instances still work on their last requests. */
   readonly #leaving = new Set<FunctionController>()
+  readonly #userPolicies: UserPolicyHub
   #compiled: CompiledMesh
   #gatewayPort = 0
   #instancesStarted = 0
@@ -52,6 +54,7 @@ export class Mesh {
       message: (engine, message) => this.#engineMessage(engine, message),
       died: (engine, how) => this.#engineDied(engine, how),
     })
+    this.#userPolicies = new UserPolicyHub((engine, message) => this.#fleet.send(engine, message))
     this.#plan = new ListenerPlan(
       () => this.#fleet.engines(),
       (engine, message) => this.#fleet.send(engine, message),
@@ -82,6 +85,7 @@ export class Mesh {
     const before = this.#compiled
     this.#compiled = next
     this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
+    this.#userPolicies.apply(this.#fleet.engines(), before, next)
     const renamed = before.config.domain !== next.config.domain
     const upsert = [...next.functions.values()].filter(
       (fn) => renamed || changed(before.functions.get(fn.spec.key), fn),
@@ -209,6 +213,7 @@ export class Mesh {
     )
     return [
       { type: 'mesh', mesh },
+      ...this.#userPolicies.forNewEngine(this.#compiled, Date.now()),
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...endpoints,
       ...this.#plan.forNewEngine(engine),
@@ -228,6 +233,8 @@ export class Mesh {
 
   #engineMessage(engine: string, message: FromEngine): void {
     switch (message.type) {
+      case 'user-state':
+        return this.#userPolicies.receive(engine, message.updates, this.#fleet.engines())
       case 'listening':
       case 'listen-failed':
         return this.#plan.receive(engine, message)

@@ -1,6 +1,9 @@
 // What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
 
 import type { CheckService } from '../policy/external-authorization.ts'
+import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
+import type { UserStateUpdate } from '../state/user-state.ts'
+import type { UserModulesSlice } from './user-policies.ts'
 
 /** One function as an engine needs it. */
 export interface FunctionSlice {
@@ -22,6 +25,8 @@ export interface FunctionSlice {
   collector: string | null
   /** Whom CUSTOM policies ask; null where none applies. */
   checkService: CheckService | null
+  /** Policies that users bring; absent where none applies. */
+  userPolicies?: UserPoliciesSlice | null
   /** The compiled policy (layout/policy.ts) and its content hash. */
   policy: Uint8Array
   policyHash: string
@@ -75,6 +80,10 @@ export interface MeshSlice {
 export type ToEngine =
   | { type: 'mesh'; mesh: MeshSlice }
   | { type: 'functions'; upsert: FunctionSlice[]; remove: string[] }
+  /** Before the functions that name them. */
+  | { type: 'user-modules'; modules: UserModulesSlice }
+  /** What other engines have stored for user policies. */
+  | { type: 'user-state'; updates: UserStateUpdate[] }
   | { type: 'endpoints'; key: string; external: boolean; endpoints: EndpointSlice[] }
   /** Starts fail: who waits is told `reason`, and so is who comes before `retryAt` (ms since the epoch). */
   | { type: 'failing'; key: string; reason: string; retryAt: number }
@@ -104,5 +113,6 @@ export type FromEngine =
   | { type: 'demand'; reports: DemandReport[] }
   | { type: 'returned'; key: string; endpoint: string; slots: number }
   | { type: 'answer'; id: number; answer: unknown }
+  | { type: 'user-state'; updates: UserStateUpdate[] }
   | { type: 'gateway-drained' }
   | { type: 'drained' }

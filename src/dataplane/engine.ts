@@ -1,9 +1,17 @@
+import { randomBytes } from 'node:crypto'
 import { NEED_EXTERNAL } from '../sidecar/layout/record.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
 import { newCounters } from './engine-counters.ts'
-import type { DemandReport, EngineQuery, FromEngine, MeshSlice, ToEngine } from './engine-messages.ts'
+import type {
+  DemandReport,
+  EngineQuery,
+  FromEngine,
+  FunctionSlice,
+  MeshSlice,
+  ToEngine,
+} from './engine-messages.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
 import { Listeners } from './listeners.ts'
@@ -11,9 +19,12 @@ import type { Answerer } from './needs.ts'
 import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
 import { closeIdle } from './upstream-connection.ts'
+import { UserPolicies, userPolicyAnswerer } from './user-policies.ts'
 
 /** How often demand is told and idle upstream connections are looked through, in milliseconds. */
 const TICK_MS = 100
+/** Changes of user policies' state that are told to other engines at a time; the rest waits for the next. */
+const MOST_UPDATES = 4096
 /** Requests whose verdicts are kept for `mayfly explain`. */
 const DECISIONS_KEPT = 4096
 
@@ -35,6 +46,9 @@ export class Engine {
   readonly #active = new Set<EndpointSet>()
   readonly #checks = new ExternalAuthorizers()
   readonly #urgent = new Set<string>()
+  readonly #userPolicies = new UserPolicies(randomBytes(8).toString('hex'))
+  /** New versions of functions that come into force once their user policies are warm, by key. */
+  readonly #warming = new Map<string, FunctionSlice>()
   #ticker: NodeJS.Timeout
   #flushing = false
 
@@ -44,7 +58,10 @@ export class Engine {
       sidecars,
       functions: new FunctionTable((key) => this.#newEndpoints(key)),
       counters: newCounters(),
-      answerers: new Map<number, Answerer>([[NEED_EXTERNAL, answerExternal(this.#checks)]]),
+      answerers: new Map<number, Answerer>([
+        [NEED_EXTERNAL, answerExternal(this.#checks)],
+        userPolicyAnswerer(this.#userPolicies),
+      ]),
       decisions: new DecisionRing(DECISIONS_KEPT),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,
@@ -65,9 +82,16 @@ export class Engine {
         this.#context.sidecars.maxHeadBytes = message.mesh.limits.maxHeadBytes
         return this.#hooks.meshChanged(message.mesh)
       case 'functions':
-        for (const slice of message.upsert) functions.upsert(slice)
-        for (const key of message.remove) functions.remove(key)
+        for (const slice of message.upsert) this.#upsert(slice)
+        for (const key of message.remove) {
+          this.#warming.delete(key)
+          functions.remove(key)
+        }
         return
+      case 'user-modules':
+        return this.#userPolicies.takeModules(message.modules)
+      case 'user-state':
+        return this.#userPolicies.states.merge(message.updates)
       case 'endpoints':
         return functions.get(message.key)?.endpoints.update(message.endpoints, message.external)
       case 'failing':
@@ -94,6 +118,22 @@ export class Engine {
     }
   }
 
+  /** A function that is there already stays as it is while the modules of its new version are run in. */
+  #upsert(slice: FunctionSlice): void {
+    const { functions } = this.#context
+    const { key, userPolicies } = slice
+    this.#warming.delete(key)
+    if (!userPolicies || this.#userPolicies.isWarm(userPolicies)) return functions.upsert(slice)
+    const warm = this.#userPolicies.warm(userPolicies)
+    if (!functions.get(key)) return functions.upsert(slice)
+    this.#warming.set(key, slice)
+    void warm.then(() => {
+      if (this.#warming.get(key) !== slice) return
+      this.#warming.delete(key)
+      functions.upsert(slice)
+    })
+  }
+
   async #drainGateway(): Promise<void> {
     this.#context.draining = true
     this.#context.sidecars.draining = true
@@ -116,6 +156,7 @@ export class Engine {
       ...this.#context.counters,
       checks: this.#checks.counters,
       sidecars: this.#context.sidecars.counters,
+      userPolicies: { ...this.#userPolicies.counters, state: this.#userPolicies.states.counters },
     }
   }
 
@@ -143,6 +184,8 @@ export class Engine {
 
   #tick(): void {
     this.#report(this.#active)
+    const updates = this.#userPolicies.states.takeUntold(MOST_UPDATES)
+    if (updates.length > 0) this.#hooks.send({ type: 'user-state', updates })
     const deadline = performance.now() - this.#context.mesh.limits.upstreamIdleMs
     for (const set of this.#active) {
       for (const endpoint of set.endpoints) closeIdle(endpoint, deadline)

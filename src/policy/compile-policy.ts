@@ -7,6 +7,7 @@ import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { PeerAuthentication } from '../api/peer-authentication.ts'
 import type { Sidecar } from '../api/sidecar.ts'
 import type { Telemetry } from '../api/telemetry.ts'
+import type { WasmPolicy } from '../api/wasm-policy.ts'
 import {
   POLICY_ABI,
   POLICY_LENGTH,
@@ -69,6 +70,7 @@ export interface MeshView {
   readonly destinationRules: readonly DestinationRule[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]
+  readonly wasmPolicies?: readonly WasmPolicy[]
   readonly functions: readonly FunctionSpec[]
 }
 

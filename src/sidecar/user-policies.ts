@@ -51,12 +51,13 @@ import {
 import { answerLen, need } from './needs.ts'
 import { respondWithAdd, respondWithout, respondWithSet } from './response-fields.ts'
 import { statusCode } from './status-line.ts'
-import { noteCarry } from './user-carry.ts'
+import { noteCarry, noteHeard, userPoliciesWereHeard } from './user-carry.ts'
 import { outStageKey } from './user-policy-key.ts'
 
 /** Runs those that stand before or after the built-in policies: VERDICT_ALLOW, VERDICT_WAIT, or VERDICT_DENY with the denial written. */
 export function runUserPolicies(section: i32, sectionLen: i32, after: bool): i32 {
   const stage = after ? STAGE_AFTER : STAGE_BEFORE
+  noteHeard()
   const block = blockOf(section, sectionLen, stage)
   if (block == 0) return VERDICT_ALLOW
   // What was joined for an earlier policy may have changed since.
@@ -81,7 +82,7 @@ export function runUserPolicies(section: i32, sectionLen: i32, after: bool): i32
 /** The same for a response whose head was read; its fields may change. A denial has status, text and fields of its own. */
 export function runUserResponsePolicies(section: i32, sectionLen: i32): i32 {
   const block = blockOf(section, sectionLen, STAGE_RESPONSE)
-  if (block == 0) return VERDICT_ALLOW
+  if (block == 0 || !userPoliciesWereHeard()) return VERDICT_ALLOW
   const answer = ask(STAGE_RESPONSE, block, statusCode())
   if (answer <= 0) return answer < 0 ? VERDICT_DENY : VERDICT_WAIT
   if (load<i32>(answer + ANSWER_DENIES) != 0) {

@@ -63,7 +63,7 @@ export class UserStates {
   readonly #writer: string
   readonly #tables = new Map<string, Table>()
   /** What others have not been told yet, by id and key. */
-  #untold = new Map<string, UserStateUpdate & { members: string[]; amount: number }>()
+  readonly #untold = new Map<string, UserStateUpdate & { members: string[]; amount: number }>()
 
   /** `writer` tells this table from the others' where two write at the same millisecond. */
   constructor(writer: string) {
@@ -106,11 +106,14 @@ export class UserStates {
     if (this.#apply(update)) this.#note(update)
   }
 
-  /** What this table changed since the last call, for the others. */
-  takeUntold(): UserStateUpdate[] {
-    if (this.#untold.size === 0) return []
-    const updates = [...this.#untold.values()]
-    this.#untold = new Map()
+  /** What this table changed and the others have not been told yet, at most `most` changes at a time. */
+  takeUntold(most: number): UserStateUpdate[] {
+    const updates: UserStateUpdate[] = []
+    for (const [place, update] of this.#untold) {
+      if (updates.length === most) break
+      updates.push(update)
+      this.#untold.delete(place)
+    }
     return updates
   }
 
