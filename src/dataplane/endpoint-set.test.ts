@@ -5,6 +5,7 @@ import { type Endpoint, EndpointSet, type Waiter, type WaitRefusal } from './end
 
 /** A request: what became of it, and how often it was told. */
 class Request implements Waiter {
+  readonly choice = null
   endpoint: Endpoint | null = null
   refusal: WaitRefusal | null = null
   told = 0
@@ -44,7 +45,7 @@ test('requests go to the instance with the fewest, in turn among equals', () => 
   set.update([slice('a'), slice('b'), slice('c')], false)
   const requests = Array.from({ length: 6 }, ask)
   assert.deepEqual(reached(requests).sort(), ['a', 'a', 'b', 'b', 'c', 'c'])
-  for (const request of requests) if (request.endpoint!.id === 'b') set.release(request.endpoint!)
+  for (const request of requests) if (request.endpoint!.id === 'b') set.release(request.endpoint!, request)
   assert.deepEqual(reached([ask(), ask()]), ['b', 'b'])
 })
 
@@ -55,10 +56,10 @@ test('requests wait for a slot and get it in the order in which they came', () =
   set.update([slice('a', 1)], false)
   assert.deepEqual(reached([first!, second!, third!]), ['a', null, null])
   const late = ask()
-  set.release(first!.endpoint!)
+  set.release(first!.endpoint!, first!)
   assert.deepEqual(reached([second!, third!, late]), ['a', null, null])
   set.cancel(third!)
-  set.release(second!.endpoint!)
+  set.release(second!.endpoint!, second!)
   assert.deepEqual(reached([third!, late]), [null, 'a'])
 })
 
@@ -69,14 +70,14 @@ test('control hears when no more requests are under way than it left slots for',
   log()
   set.update([slice('a', 1)], false)
   assert.deepEqual(log(), [])
-  set.release(requests[0]!.endpoint!)
+  set.release(requests[0]!.endpoint!, requests[0]!)
   assert.deepEqual(log(), [])
-  set.release(requests[1]!.endpoint!)
+  set.release(requests[1]!.endpoint!, requests[1]!)
   assert.deepEqual(log(), ['returned a 1'])
   const waiting = ask()
   assert.equal(waiting.told, 0)
   set.update([slice('a', 0)], false)
-  set.release(requests[2]!.endpoint!)
+  set.release(requests[2]!.endpoint!, requests[2]!)
   assert.equal(waiting.told, 0)
   assert.ok(log().includes('returned a 0'))
 })
@@ -142,7 +143,7 @@ test('a deleted function refuses who waits and who comes, and control hears of e
   const { set, ask, log } = world()
   set.update([slice('a', 1), slice('b', 1)], false)
   const requests = [ask(), ask(), ask()]
-  set.release(requests[1]!.endpoint!) // the third has its slot now
+  set.release(requests[1]!.endpoint!, requests[1]!) // the third has its slot now
   const waiting = ask()
   log()
   set.close('gone')
@@ -153,8 +154,8 @@ test('a deleted function refuses who waits and who comes, and control hears of e
       { kind: 'deleted', reason: 'gone' },
     ],
   )
-  set.release(requests[0]!.endpoint!)
-  set.release(requests[2]!.endpoint!)
+  set.release(requests[0]!.endpoint!, requests[0]!)
+  set.release(requests[2]!.endpoint!, requests[2]!)
   assert.deepEqual(
     log()
       .filter((line) => line.startsWith('returned'))
@@ -171,7 +172,7 @@ test('figures are told until they are zero, once', () => {
   assert.deepEqual(set.report(), { key: 'ns/fn', waiting: 1, inFlight: 1, begun: 2 })
   assert.equal(set.settled(), false)
   set.update([slice('a', 2)], false)
-  for (let i = 0; i < 2; i++) set.release(request.endpoint!)
+  for (let i = 0; i < 2; i++) set.release(request.endpoint!, request)
   assert.deepEqual(set.report(), { key: 'ns/fn', waiting: 0, inFlight: 0, begun: 0 })
   assert.equal(set.report(), null)
   assert.equal(set.settled(), true)
@@ -210,7 +211,7 @@ test('whatever happens, each request is told once, no slot is used twice, none s
         if (step.kind === 'ask') requests.push(ask())
         if (step.kind === 'end') {
           const [ended] = flying.splice(step.nth, 1)
-          if (ended) set.release(ended.endpoint!)
+          if (ended) set.release(ended.endpoint!, ended)
         }
         if (step.kind === 'cancel') {
           const waiting = requests.filter((one) => one.told === 0 && !cancelled.has(one))[step.nth]
@@ -238,7 +239,8 @@ test('whatever happens, each request is told once, no slot is used twice, none s
         }
       }
       while (flying.length > 0) {
-        set.release(flying.pop()!.endpoint!)
+        const last = flying.pop()!
+        set.release(last.endpoint!, last)
         flying.push(...begun())
       }
       assert.ok(set.endpoints.every(({ inFlight }) => inFlight === 0))

@@ -1,4 +1,7 @@
+import type { Circuit } from './circuit.ts'
 import type { DemandReport, EndpointSlice } from './engine-messages.ts'
+import { type Choice, chooseInstance, usableFor } from './instance-choice.ts'
+import { LoadBalancer } from './load-balancer.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** One instance, as this engine uses it. */
@@ -20,6 +23,8 @@ export interface Endpoint {
 
 /** A request that waits for an instance. Exactly one of the two is called, once, unless it was cancelled. */
 export interface Waiter {
+  /** How its instance is chosen; null: any that is free. */
+  readonly choice: Choice | null
   granted(endpoint: Endpoint): void
   refused(refusal: WaitRefusal): void
 }
@@ -28,6 +33,8 @@ export type WaitRefusal =
   | { kind: 'queue-full'; limit: number }
   | { kind: 'failing'; reason: string; retryAt: number }
   | { kind: 'unreachable'; addresses: string }
+  /** Outlier detection leaves none of its instances, or its subset has none. */
+  | { kind: 'unhealthy' }
   | { kind: 'deleted'; reason: string }
 
 export interface EndpointSetEvents {
@@ -48,6 +55,8 @@ export class EndpointSet {
   readonly #maxQueued: () => number
   readonly #events: EndpointSetEvents
   readonly #waiting = new Set<Waiter>()
+  /** Of requests that avoid instances and have no circuit. */
+  readonly #balancer = new LoadBalancer({ kind: 'least-request' }, Math.random)
   #endpoints: Endpoint[] = []
   #external = false
   #next = 0
@@ -80,7 +89,8 @@ export class EndpointSet {
   }
 
   /** The request that was granted `endpoint` has ended there. */
-  release(endpoint: Endpoint): void {
+  release(endpoint: Endpoint, { choice }: Pick<Waiter, 'choice'>): void {
+    if (choice?.circuit) choice.circuit.connections--
     endpoint.inFlight--
     this.#inFlight--
     if (endpoint.inFlight === endpoint.slots) {
@@ -92,9 +102,21 @@ export class EndpointSet {
 
   /** `endpoint` refused the waiter's connection before a byte was sent: gives it another one. */
   refused(endpoint: Endpoint, waiter: Waiter): void {
-    endpoint.downUntil = performance.now() + DOWN_MS
-    this.release(endpoint)
+    this.turnedDown(endpoint, waiter)
     this.#serveOrQueue(waiter)
+  }
+
+  /** The same, and the waiter does not ask for another one now. */
+  turnedDown(endpoint: Endpoint, waiter: Pick<Waiter, 'choice'>): void {
+    endpoint.downUntil = performance.now() + DOWN_MS
+    this.release(endpoint, waiter)
+  }
+
+  /** A request by this circuit would not have to wait: an idle connection to a free instance is there. */
+  isReady(circuit: Circuit): boolean {
+    if (this.#waiting.size > 0 || circuit.full) return false
+    const usable = usableFor(this.#endpoints, circuit)
+    return this.#endpoints.some((endpoint) => endpoint.idle.length > 0 && usable(endpoint))
   }
 
   update(slices: EndpointSlice[], external: boolean): void {
@@ -171,14 +193,20 @@ export class EndpointSet {
   }
 
   #serveOrQueue(waiter: Waiter): void {
-    const refusal = this.#refusal()
+    const refusal = this.#refusal() ?? this.#unhealthy(waiter)
     if (refusal) return waiter.refused(refusal)
-    const endpoint = this.#waiting.size === 0 ? this.#choose() : null
+    const endpoint = this.#waiting.size === 0 ? this.#chooseFor(waiter) : null
     if (endpoint) return this.#grant(endpoint, waiter)
     const limit = this.#maxQueued()
     if (this.#waiting.size >= limit) return waiter.refused({ kind: 'queue-full', limit })
     this.#waiting.add(waiter)
-    this.#events.urgent(this.#key)
+    // Those before it may wait for their own circuit alone.
+    if (waiter.choice !== null) this.#serve()
+    if (this.#waiting.has(waiter)) this.#events.urgent(this.#key)
+  }
+
+  #unhealthy({ choice }: Waiter): WaitRefusal | null {
+    return choice?.circuit?.noneHealthy(this.#endpoints) ? { kind: 'unhealthy' } : null
   }
 
   #refusal(): WaitRefusal | null {
@@ -204,6 +232,10 @@ export class EndpointSet {
     }
   }
 
+  #chooseFor({ choice }: Waiter): Endpoint | null {
+    return choice === null ? this.#choose() : chooseInstance(this.#endpoints, choice, this.#balancer)
+  }
+
   /** The instance with the fewest requests that has a free slot; in turn among equals. */
   #choose(): Endpoint | null {
     const endpoints = this.#endpoints
@@ -227,16 +259,20 @@ export class EndpointSet {
   #grant(endpoint: Endpoint, waiter: Waiter): void {
     endpoint.inFlight++
     this.#inFlight++
+    if (waiter.choice?.circuit) waiter.choice.circuit.connections++
     waiter.granted(endpoint)
   }
 
   #serve(): void {
-    while (this.#waiting.size > 0) {
-      const endpoint = this.#choose()
-      if (!endpoint) return
-      const waiter = this.#waiting.values().next().value!
+    for (const waiter of this.#waiting) {
+      const refusal = this.#unhealthy(waiter)
+      const endpoint = refusal ? null : this.#chooseFor(waiter)
+      // What is not free for one that takes any is free for nobody.
+      if (!refusal && !endpoint && waiter.choice === null) return
+      if (!refusal && !endpoint) continue
       this.#waiting.delete(waiter)
-      this.#grant(endpoint, waiter)
+      if (endpoint) this.#grant(endpoint, waiter)
+      else waiter.refused(refusal!)
     }
   }
 

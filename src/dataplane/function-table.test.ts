@@ -92,6 +92,7 @@ test('a deleted function is nowhere, and those who wait for it are told', () => 
   const { table } = world('shop/cart', 'shop/other')
   let refused = ''
   table.get('shop/cart')!.endpoints.acquire({
+    choice: null,
     granted: () => assert.fail('there is no instance'),
     refused: ({ kind }) => {
       refused = kind

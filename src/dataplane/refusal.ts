@@ -95,6 +95,8 @@ export function noInstance(why: WaitRefusal, now: number): Refusal {
     }
     case 'unreachable':
       return refusal(503, `no connection to ${why.addresses}`, RESPONSE_FLAG_UF, 'retry-after: 1\r\n')
+    case 'unhealthy':
+      return refusal(503, 'no healthy upstream', RESPONSE_FLAG_UH)
     case 'deleted':
       return refusal(404, why.reason, RESPONSE_FLAG_NR)
   }

@@ -102,6 +102,9 @@ export function trafficSettings(
   }
 }
 
+/** Where no DestinationRule applies. */
+export const DEFAULT_SETTINGS: TrafficSettings = trafficSettings(undefined, undefined, 0)
+
 interface Components {
   readonly loadBalancer?: LoadBalancer | undefined
   readonly connectionPool?: ConnectionPool | undefined

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Endpoint, EndpointSet, Waiter, WaitRefusal } from '../endpoint-set.ts'
 import type { EngineContext } from '../engine-context.ts'
+import type { Choice } from '../instance-choice.ts'
 import { connectFailed, noInstance, type Refusal } from '../refusal.ts'
 import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts'
 
@@ -23,6 +24,7 @@ export class InstanceHold implements Waiter {
   #endpoint: Endpoint | null = null
   #upstream: UpstreamConnection | null = null
   #attempts = 0
+  choice: Choice | null = null
 
   constructor(engine: EngineContext, endpoints: EndpointSet, user: HoldUser) {
     this.#engine = engine
@@ -75,7 +77,7 @@ export class InstanceHold implements Waiter {
     this.#engine.counters.upstreamConnectFailed++
     this.#endpoint = null
     if (++this.#attempts < MAX_CONNECT_ATTEMPTS) return this.#endpoints.refused(endpoint, this)
-    this.#endpoints.release(endpoint)
+    this.#endpoints.release(endpoint, this)
     this.#user.instanceRefused(connectFailed(error?.code ?? 'closed'))
   }
 
@@ -85,6 +87,6 @@ export class InstanceHold implements Waiter {
     this.#upstream = null
     if (reusable) upstream?.release(this.#engine.mesh.limits)
     else upstream?.destroy()
-    if (this.#endpoint) this.#endpoints.release(this.#endpoint)
+    if (this.#endpoint) this.#endpoints.release(this.#endpoint, this)
   }
 }
