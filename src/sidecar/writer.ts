@@ -42,6 +42,11 @@ export function outReserve(len: i32): bool {
   return true
 }
 
+/** Gives back what was taken since the output was at `to`. */
+export function outRewind(to: i32): void {
+  position = to
+}
+
 export function outByte(byte: u32): void {
   if (position >= limit) {
     overflowed = true
