@@ -5,6 +5,7 @@ import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
 import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
 import { spanCollector } from '../policy/tracing.ts'
+import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
 import { readUserModules, type UserModules } from './user-modules.ts'
@@ -17,6 +18,8 @@ export interface CompiledFunction {
   checkService: CheckService | null
   /** What its engines run of the policies that users bring; null where there are none. */
   userPolicies: UserPoliciesSlice | null
+  /** What DestinationRules say of calls to it; null: none applies. */
+  traffic: TrafficPlan | null
   policy: CompiledPolicy
 }
 
@@ -59,6 +62,7 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     ...(configSource && { configSource }),
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
+    requestAuthentications: ofKind(resources, 'RequestAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
@@ -119,6 +123,7 @@ function compiledFunction(
     spec,
     collector: spanCollector(view, spec),
     checkService: checkServiceOf(view, spec),
+    traffic: trafficPlan(view, spec)?.plan ?? null,
     userPolicies: userPoliciesSlice(view, spec, (one) => hashOf.get(one) ?? ''),
     policy,
   }

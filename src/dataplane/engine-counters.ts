@@ -25,6 +25,8 @@ export function newCounters() {
     upstreamAborted: 0,
     upstreamResent: 0,
     upstreamBad: 0,
+    outliersEjected: 0,
+    outliersKept: 0,
     bodiesBad: 0,
     clientsAborted: 0,
     timedOut: 0,

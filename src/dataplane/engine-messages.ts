@@ -1,6 +1,7 @@
 // What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
 
 import type { CheckService } from '../policy/external-authorization.ts'
+import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
 import type { UserModulesSlice } from './user-policies.ts'
@@ -27,6 +28,8 @@ export interface FunctionSlice {
   checkService: CheckService | null
   /** Policies that users bring; absent where none applies. */
   userPolicies?: UserPoliciesSlice | null
+  /** What DestinationRules say of calls to it; null: none applies. */
+  traffic: TrafficPlan | null
   /** The compiled policy (layout/policy.ts) and its content hash. */
   policy: Uint8Array
   policyHash: string

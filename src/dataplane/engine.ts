@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { NEED_EXTERNAL } from '../sidecar/layout/record.ts'
+import { Circuits } from './circuit.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
@@ -56,7 +57,10 @@ export class Engine {
     this.#hooks = hooks
     this.#context = {
       sidecars,
-      functions: new FunctionTable((key) => this.#newEndpoints(key)),
+      functions: new FunctionTable({
+        endpoints: (key) => this.#newEndpoints(key),
+        circuits: (slice) => this.#newCircuits(slice),
+      }),
       counters: newCounters(),
       answerers: new Map<number, Answerer>([
         [NEED_EXTERNAL, answerExternal(this.#checks)],
@@ -158,6 +162,12 @@ export class Engine {
       sidecars: this.#context.sidecars.counters,
       userPolicies: { ...this.#userPolicies.counters, state: this.#userPolicies.states.counters },
     }
+  }
+
+  #newCircuits({ traffic }: FunctionSlice): Circuits | null {
+    if (traffic === null) return null
+    const { counters } = this.#context
+    return new Circuits(traffic, { counters, random: Math.random, now: () => performance.now() })
   }
 
   #newEndpoints(key: string): EndpointSet {

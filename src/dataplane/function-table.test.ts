@@ -17,6 +17,7 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
     idleTimeoutMs: 0,
     collector: null,
     checkService: null,
+    traffic: null,
     policy: Buffer.from(key),
     policyHash: key,
     ...more,
@@ -25,9 +26,12 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
 
 function world(...keys: string[]) {
   const made: string[] = []
-  const table = new FunctionTable((key) => {
-    made.push(key)
-    return new EndpointSet(key, () => 1, { active() {}, urgent() {}, returned() {} })
+  const table = new FunctionTable({
+    circuits: () => null,
+    endpoints(key) {
+      made.push(key)
+      return new EndpointSet(key, () => 1, { active() {}, urgent() {}, returned() {} })
+    },
   })
   for (const key of keys) table.upsert(functionSlice(key))
   return { table, made }

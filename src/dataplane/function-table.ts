@@ -1,26 +1,36 @@
+import type { Circuits } from './circuit.ts'
 import type { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
 
 /** A function in an engine: how to judge its requests and where its instances are. */
 export class FunctionEntry {
-  readonly #newEndpoints: (key: string) => EndpointSet
+  readonly #make: FunctionParts
   #endpoints: EndpointSet | null = null
+  #circuits: Circuits | null
   slice: FunctionSlice
   policy: Buffer
 
-  constructor(slice: FunctionSlice, newEndpoints: (key: string) => EndpointSet) {
-    this.#newEndpoints = newEndpoints
+  constructor(slice: FunctionSlice, make: FunctionParts) {
+    this.#make = make
+    this.#circuits = make.circuits(slice)
     this.slice = slice
     this.policy = ownPolicy(slice)
   }
 
+  /** null: no DestinationRule or retry policy applies to it. */
+  get circuits(): Circuits | null {
+    return this.#circuits
+  }
+
   /** Made when it is first needed: most functions of a mesh are idle. */
   get endpoints(): EndpointSet {
-    this.#endpoints ??= this.#newEndpoints(this.slice.key)
+    this.#endpoints ??= this.#make.endpoints(this.slice.key)
     return this.#endpoints
   }
 
+  /** Circuits begin anew where what they judge by has changed, as Envoy's clusters do. */
   replace(slice: FunctionSlice): void {
+    if (!sameTraffic(this.slice, slice)) this.#circuits = this.#make.circuits(slice)
     this.slice = slice
     this.policy = ownPolicy(slice)
   }
@@ -30,14 +40,20 @@ export class FunctionEntry {
   }
 }
 
+/** What is made for each function of an engine. */
+export interface FunctionParts {
+  endpoints(key: string): EndpointSet
+  circuits(slice: FunctionSlice): Circuits | null
+}
+
 /** The functions that this engine knows, by key, by gateway host and by the names that callers use. */
 export class FunctionTable {
   readonly #byKey = new Map<string, FunctionEntry>()
   readonly #byGatewayHost = new Map<string, FunctionEntry>()
-  readonly #newEndpoints: (key: string) => EndpointSet
+  readonly #make: FunctionParts
 
-  constructor(newEndpoints: (key: string) => EndpointSet) {
-    this.#newEndpoints = newEndpoints
+  constructor(make: FunctionParts) {
+    this.#make = make
   }
 
   /** Puts a function in force, or its new version; requests already admitted keep what they were admitted by. */
@@ -47,7 +63,7 @@ export class FunctionTable {
       this.#forgetHosts(before)
       before.replace(slice)
     }
-    const entry = before ?? new FunctionEntry(slice, this.#newEndpoints)
+    const entry = before ?? new FunctionEntry(slice, this.#make)
     this.#byKey.set(slice.key, entry)
     for (const host of slice.gatewayHosts) this.#byGatewayHost.set(host, entry)
   }
@@ -92,6 +108,10 @@ function ownPolicy(slice: FunctionSlice): Buffer {
   const policy = Buffer.from(slice.policy)
   slice.policy = policy
   return policy
+}
+
+function sameTraffic(a: FunctionSlice, b: FunctionSlice): boolean {
+  return JSON.stringify(a.traffic) === JSON.stringify(b.traffic)
 }
 
 const CLUSTER_SUFFIXES = new Set(['', 'svc', 'svc.cluster.local'])

@@ -36,6 +36,14 @@ export interface Duty {
   targetPort: number
   /** IN_FLAG_ROUTE, IN_FLAG_SERVE. */
   sides: number
+  /** For whom this engine chooses an instance; null: another one does, or none is chosen for this sidecar. */
+  client: Client | null
+}
+
+/** A client as DestinationRules see it: a function's key, null from outside; and the slot of the subset that it was routed to. */
+export interface Client {
+  caller: string | null
+  slot: number
 }
 
 export function open(engine: EngineContext, { received, facts, now, random }: Sitting): Opened {
@@ -67,7 +75,14 @@ function sit(
 ): Decision | Promise<Decision> {
   const { entry, target, targetPort, sides } = duty
   for (let run = firstRun; run <= MAX_RUNS; run++) {
-    const decision = engine.sidecars.judge(entry.policy, target, targetPort, sides, answers)
+    const decision = engine.sidecars.judge(
+      entry.policy,
+      target,
+      targetPort,
+      sides,
+      answers,
+      circuitsFor(duty),
+    )
     if (decision.kind !== 'needs') return decision
     const pending: Promise<void>[] = []
     for (const need of decision.needs) {
@@ -86,6 +101,12 @@ function sit(
     if (pending.length > 0) return sitAgain(engine, sitting, duty, answers, run + 1, pending)
   }
   return { kind: 'failed', reason: 'the sidecar needs ever more' }
+}
+
+/** The counts as they are now, for the record at IN_CIRCUITS_PTR. */
+function circuitsFor({ entry, client }: Duty): Buffer | null {
+  if (client === null || entry.circuits === null) return null
+  return entry.circuits.inject(client.caller, client.slot, (circuit) => entry.endpoints.isReady(circuit))
 }
 
 async function sitAgain(

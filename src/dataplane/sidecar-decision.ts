@@ -81,6 +81,8 @@ export type Decision =
       trace: string
       /** What the chosen route asks of the engine (layout/route-outcome.ts); empty: nothing. */
       route: Buffer
+      /** By what its instance is to be found (consistent hash); 0: by nothing. */
+      hash: number
     }
   | { kind: 'denied'; denial: Denial }
   | Failed
@@ -102,7 +104,8 @@ export type ResponseDecision =
       bodyLength: number
       log: LogLine | null
     }
-  | { kind: 'bad'; reason: number }
+  /** `denial`: the upstream's response is replaced, by a policy's word. */
+  | { kind: 'bad'; reason: number; denial?: { status: number; text: string; fields: string } }
   | Failed
 
 /** One run of a response phase, which may have to be repeated. */

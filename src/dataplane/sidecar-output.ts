@@ -22,6 +22,7 @@ import {
   OUT_CONTEXT_PTR,
   OUT_FIELDS_PTR,
   OUT_FLAGS,
+  OUT_HASH,
   OUT_HEAD_LEN,
   OUT_HOST_PTR,
   OUT_INSTANCE_PTR,
@@ -212,6 +213,11 @@ export function readResponseFlags(from: SidecarMemory): number {
 
 export function readRoute(from: SidecarMemory): Buffer {
   return readBytes(from, OUT_ROUTE_PTR, MAX_ROUTE, 'the route')
+}
+
+/** By what a request's instance is found; any u32 will do. */
+export function readHash(from: SidecarMemory): number {
+  return word(from, OUT_HASH)
 }
 
 export function readInstance(from: SidecarMemory): string {

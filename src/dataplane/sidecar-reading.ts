@@ -2,6 +2,7 @@
 
 import {
   OUT_FLAG_SAMPLED,
+  REASON_USER_POLICY,
   RESULT_BAD,
   RESULT_DENY,
   RESULT_FORWARD,
@@ -28,6 +29,7 @@ import {
   readFieldLines,
   readFlags,
   readFraming,
+  readHash,
   readHead,
   readHeadLength,
   readHeadOrNothing,
@@ -96,6 +98,7 @@ export function readDecision(from: SidecarMemory, result: number, received: numb
     requestId: readRequestId(from),
     trace: (flags & OUT_FLAG_SAMPLED) !== 0 ? readTrace(from) : '',
     route: readRoute(from),
+    hash: readHash(from),
   }
 }
 
@@ -104,7 +107,7 @@ export function readResponseDecision(from: SidecarMemory, result: number, receiv
     case RESULT_INCOMPLETE:
       return INCOMPLETE
     case RESULT_BAD:
-      return { kind: 'bad', reason: readReason(from) }
+      return readBad(from)
     case RESULT_NEEDS:
       return { kind: 'needs', needs: readNeeds(from) }
     case RESULT_INTERIM: {
@@ -116,6 +119,17 @@ export function readResponseDecision(from: SidecarMemory, result: number, receiv
     default:
       throw new BadOutput(`respond ended with ${result}`)
   }
+}
+
+function readBad(from: SidecarMemory): ResponseDecision {
+  const reason = readReason(from)
+  if (reason !== REASON_USER_POLICY) return { kind: 'bad', reason }
+  const denial = {
+    status: readStatus(from, 400, 599),
+    text: readDenialText(from, reason),
+    fields: readFieldLines(from),
+  }
+  return { kind: 'bad', reason, denial }
 }
 
 /** The lines to send, or the reason for which there are none. */

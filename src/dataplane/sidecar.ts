@@ -5,6 +5,7 @@ import { type SandboxModule, TRAP_FUEL } from '../sandbox/sandbox.ts'
 import {
   ADDED_BYTES,
   DIRECTION_INBOUND,
+  IN_CIRCUITS_PTR,
   IN_CONTEXT_PTR,
   IN_DIRECTION,
   IN_FLAG_ROUTE,
@@ -94,6 +95,8 @@ interface Judging {
   targetPort: number
   sides: number
   answers: readonly Answer[]
+  /** The record at IN_CIRCUITS_PTR; null: no circuit is judged. */
+  circuits: Buffer | null
 }
 
 /** The sidecars of one engine. Phases run one after the other, each in a fresh sandbox of one of two sizes. */
@@ -155,14 +158,16 @@ export class Sidecars {
     targetPort: number,
     sides: number,
     answers: readonly Answer[],
+    circuits: Buffer | null = null,
   ): DecisionRun {
     const memory = this.#opened
     this.#opened = null
-    const judging = { policy, target, targetPort, sides, answers }
+    const judging = { policy, target, targetPort, sides, answers, circuits }
     try {
       if (memory === null) throw new BadOutput('decide without open')
       memory.rewind()
-      const needed = policy.length + 2 * this.#input!.length + roomOfAnswers(answers) + SLACK
+      const needed =
+        policy.length + 2 * this.#input!.length + roomOfAnswers(answers) + (circuits?.length ?? 0) + SLACK
       if (memory === this.#small && needed <= memory.room) {
         const decision = this.#decide(memory, judging)
         if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY)
@@ -261,11 +266,15 @@ export class Sidecars {
     return opened
   }
 
-  #decide(memory: SidecarMemory, { policy, target, targetPort, sides, answers }: Judging): DecisionRun {
+  #decide(
+    memory: SidecarMemory,
+    { policy, target, targetPort, sides, answers, circuits }: Judging,
+  ): DecisionRun {
     memory.bytes(IN_POLICY_PTR, policy)
     memory.text(IN_TARGET_PTR, target)
     memory.word(IN_TARGET_PORT, targetPort)
     memory.flags(sides)
+    if (circuits !== null) memory.bytes(IN_CIRCUITS_PTR, circuits)
     memory.answers(answers)
     const decision = readDecision(memory, this.#run(memory, 'decide'), this.#input!.length)
     if (decision.kind === 'needs') this.#opened = memory

@@ -52,6 +52,7 @@ export class BareSidecars implements Judge {
       verdicts: EMPTY,
       requestId: '',
       route: EMPTY,
+      hash: 0,
       trace: '',
     }
   }

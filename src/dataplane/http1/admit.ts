@@ -11,7 +11,7 @@ import {
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
-import { judge, open, type Sitting } from '../needs.ts'
+import { type Client, judge, open, type Sitting } from '../needs.ts'
 import { type Refusal, sidecarFailed, tooManyRequests, unknownHost } from '../refusal.ts'
 import { BOTH_SIDES, type ConnectionFacts, type Decision, type Denial } from '../sidecar.ts'
 
@@ -62,6 +62,10 @@ export interface Admitted {
   sendBody: number
   /** What the route asks of the engine (layout/route-outcome.ts); empty: nothing. */
   route: Buffer
+  /** Who calls, "namespace/name"; null: somebody from outside. */
+  caller: string | null
+  /** By what its instance is to be found (consistent hash); 0: by nothing. */
+  hash: number
 }
 
 /** Who is on a listening address: outside clients (null), or the function that calls from it. */
@@ -113,9 +117,10 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
     return toNoFunction(engine, unknownHost(host))
   }
   const { key, port } = callee.slice
-  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES }
+  const client = { caller: null, slot: 0 }
+  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
   return after(judge(engine, sitting, duty), (decision) =>
-    settle(engine, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)]),
+    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)]),
   )
 }
 
@@ -129,7 +134,7 @@ function fromFunction(
   if (!from) return withoutFunction(engine, unknownHost(caller.key))
   const callee = engine.functions.byCalleeName(host, from.slice.namespace)
   const target = callee?.slice.key ?? ''
-  const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES }
+  const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES, client: null }
   return after(judge(engine, sitting, duty), (outbound) => {
     const records = [record(from, DIRECTION_OUTBOUND, outbound)]
     if (outbound.kind === 'denied') {
@@ -157,10 +162,11 @@ function toCallee(
   const sitting = { received: outbound.head, facts, now: outer.now, random: engine.random.take() }
   if (open(engine, sitting).kind !== 'opened') return failed(engine)
   const { key, port } = callee.slice
-  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES }
+  const client = { caller: from.slice.key, slot: 0 }
+  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
   return after(judge(engine, sitting, duty), (inbound) => {
     records.push(record(callee, DIRECTION_INBOUND, inbound))
-    return settle(engine, callee, inbound, outbound, stages, records)
+    return settle(engine, client, callee, inbound, outbound, stages, records)
   })
 }
 
@@ -176,18 +182,19 @@ interface Framing {
   bodyLength: number
 }
 
-/** `client` is the framing that the first sidecar saw, null where this decision is the first. */
+/** `outer` is the framing that the first sidecar saw, null where this decision is the first. */
 function settle(
   engine: EngineContext,
+  client: Client,
   callee: FunctionEntry,
   decision: Decision,
-  client: Framing | null,
+  outer: Framing | null,
   stages: Stage[],
   records: JudgedStage[],
 ): Admission {
   if (decision.kind === 'failed') return failed(engine)
   const judged = decision.kind === 'denied' ? decision.denial : decision
-  const framing = client ?? judged
+  const framing = outer ?? judged
   stages.push(stageOf(callee, judged.context))
   if (decision.kind === 'denied') {
     engine.counters.denied++
@@ -206,6 +213,8 @@ function settle(
     bodyLength: framing.bodyLength,
     sendBody: decision.sendBody,
     route: decision.route,
+    caller: client.caller,
+    hash: decision.hash,
   }
 }
 
