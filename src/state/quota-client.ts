@@ -1,0 +1,323 @@
+import type { QuotaLimit } from '../policy/quota-limit.ts'
+import {
+  closeHolding,
+  expectedDemand,
+  holds,
+  newHolding,
+  type QuotaHolding,
+  receiveGrant,
+  settleLeases,
+  takeOne,
+} from './quota-holding.ts'
+import type { QuotaAsk, QuotaReply, QuotaRequest, QuotaSettlement } from './quota-message.ts'
+
+/** One limit by which a request is judged, and the descriptor of its counter. */
+export interface QuotaClaim {
+  readonly limit: QuotaLimit
+  readonly descriptor: string
+}
+
+/** What a limit says of a request, in the order of its claims. Times in milliseconds from now. */
+export interface QuotaOutcome {
+  /** `untouched`: something is left, and nothing was taken since another limit refuses. */
+  readonly state: 'taken' | 'refused' | 'unavailable' | 'untouched'
+  readonly remaining: number
+  readonly resetMs: number
+  readonly retryMs: number
+}
+
+export interface QuotaClientHooks {
+  /** Milliseconds; never goes back, and never runs slower than the authority's clock. */
+  clock(): number
+  send(request: QuotaRequest): void
+  /** Calls `flush` soon: what is asked for until then goes in one message. */
+  flushSoon(): void
+  /** 32 hexadecimal digits by which a descriptor goes into messages. */
+  hash(descriptor: string): string
+}
+
+export function newQuotaCounters() {
+  return {
+    taken: 0,
+    refused: 0,
+    unavailable: 0,
+    /** Requests that had to wait for an answer. */
+    waited: 0,
+    asks: 0,
+    /** Asks that nobody answered in time. */
+    unanswered: 0,
+    /** Requests that found no room for one more counter, or for one more that waits. */
+    full: 0,
+  }
+}
+
+interface Waiter {
+  readonly number: number
+  readonly holdings: readonly QuotaHolding[]
+  readonly done: (outcomes: QuotaOutcome[]) => void
+  readonly deadline: number
+  rounds: number
+}
+
+/** Counters of which an engine keeps leases and answers. */
+const MOST_HOLDINGS = 16_384
+const MOST_WAITERS = 8_192
+/** So long a request waits for quota, and so often it may lose what it waited for to others. */
+const WAIT_MS = 1_000
+const MOST_ROUNDS = 8
+/** So long nobody asks again where nothing was answered, or where others took what was. In milliseconds. */
+const UNANSWERED_MS = 100
+const LOST_MS = 5
+/** When to come again where there is no room. */
+const NO_ROOM_MS = 1_000
+/** Holdings that are looked at for one that can make room. */
+const EVICTION_TRIES = 16
+const MOST_SAMPLES = 8
+
+/** An engine's side of the limits: it lets requests through by what it has leased, and asks where that does not do. */
+export class QuotaClient {
+  readonly counters = newQuotaCounters()
+  readonly #hooks: QuotaClientHooks
+  readonly #holdings = new Map<string, QuotaHolding>()
+  /** Those with leases. */
+  readonly #leased = new Set<QuotaHolding>()
+  readonly #waiters = new Set<Waiter>()
+  readonly #waiting = new Map<QuotaHolding, Set<Waiter>>()
+  readonly #toAsk = new Set<QuotaHolding>()
+  #settlements: QuotaSettlement[] = []
+  readonly #sent = new Map<number, { at: number; holdings: QuotaHolding[] }>()
+  readonly #roundTrips: number[] = []
+  #serial = 1
+  #arrivals = 0
+
+  constructor(hooks: QuotaClientHooks) {
+    this.#hooks = hooks
+  }
+
+  /**
+   * Takes one request from each limit, or from none where one refuses; limits that are only tried out refuse nothing. Gives the outcomes
+   * at once where it can, else null, and `done` hears of them later.
+   */
+  take(claims: readonly QuotaClaim[], done: (outcomes: QuotaOutcome[]) => void): QuotaOutcome[] | null {
+    const now = this.#hooks.clock()
+    const holdings: QuotaHolding[] = []
+    for (const { limit, descriptor } of claims) {
+      const holding = this.#holding(limit, descriptor, now)
+      if (!holding) return this.#noRoom(claims)
+      holdings.push(holding)
+    }
+    const outcomes = this.#judge(holdings, now)
+    if (outcomes) return outcomes
+    if (this.#waiters.size >= MOST_WAITERS) return this.#noRoom(claims)
+    this.counters.waited++
+    const number = this.#arrivals++
+    this.#wait({ number, holdings, done, deadline: now + WAIT_MS, rounds: 0 }, now)
+    return null
+  }
+
+  /** Sends what is to be said. */
+  flush(): void {
+    if (this.#toAsk.size === 0 && this.#settlements.length === 0) return
+    const now = this.#hooks.clock()
+    const holdings = [...this.#toAsk]
+    this.#toAsk.clear()
+    const asks = holdings.map((holding): QuotaAsk => {
+      const waiting = Math.max(0, this.#waitingFor(holding) - holds(holding, now))
+      const ahead = expectedDemand(holding, now)
+      holding.taken = 0
+      holding.askedAt = now
+      return { limit: holding.limit.id, key: holding.key, waiting, ahead }
+    })
+    const serial = this.#serial++
+    const settlements = this.#settlements
+    this.#settlements = []
+    if (asks.length > 0) this.#sent.set(serial, { at: now, holdings })
+    this.counters.asks += asks.length
+    this.#hooks.send({ serial, roundTripMs: Math.max(0, ...this.#roundTrips), settlements, asks })
+  }
+
+  receive({ serial, grants }: QuotaReply): void {
+    const sent = this.#sent.get(serial)
+    if (!sent) return
+    this.#sent.delete(serial)
+    const now = this.#hooks.clock()
+    this.#roundTrips.push(now - sent.at)
+    if (this.#roundTrips.length > MOST_SAMPLES) this.#roundTrips.shift()
+    for (const [index, holding] of sent.holdings.entries()) {
+      const grant = grants[index]
+      if (!grant) continue
+      receiveGrant(holding, grant, sent.at, now)
+      if (holding.leases.length > 0) this.#leased.add(holding)
+    }
+    this.#goOn(sent.holdings, now)
+  }
+
+  /** Gives back leases that are used up or over, and gives up what nobody answers. Call it each few milliseconds. */
+  tick(): void {
+    const now = this.#hooks.clock()
+    for (const holding of this.#leased) this.#settle(holding, now, false)
+    for (const [serial, { at, holdings }] of this.#sent) {
+      if (now - at < WAIT_MS) continue
+      this.#sent.delete(serial)
+      this.counters.unanswered += holdings.length
+      for (const holding of holdings) {
+        holding.asked = false
+        closeHolding(holding, 'unavailable', now, UNANSWERED_MS)
+      }
+      this.#goOn(holdings, now)
+    }
+    for (const waiter of this.#waiters) if (now >= waiter.deadline) this.#giveUp(waiter, 'unavailable', now)
+    this.flush()
+  }
+
+  /** Whether `tick` has anything to do. */
+  get busy(): boolean {
+    return (
+      this.#leased.size > 0 || this.#sent.size > 0 || this.#waiters.size > 0 || this.#settlements.length > 0
+    )
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    const now = this.#hooks.clock()
+    for (const holding of this.#leased) this.#settle(holding, now, true)
+    this.flush()
+  }
+
+  #holding(limit: QuotaLimit, descriptor: string, now: number): QuotaHolding | null {
+    const name = limit.id + descriptor
+    const known = this.#holdings.get(name)
+    if (known) {
+      known.limit = limit
+      return known
+    }
+    if (this.#holdings.size >= MOST_HOLDINGS && !this.#makeRoom()) return null
+    const holding = newHolding(limit, this.#hooks.hash(descriptor), now)
+    this.#holdings.set(name, holding)
+    return holding
+  }
+
+  #makeRoom(): boolean {
+    let tries = EVICTION_TRIES
+    for (const [name, holding] of this.#holdings) {
+      const idle = holding.leases.length === 0 && !holding.asked && !this.#waiting.has(holding)
+      if (idle) {
+        this.#holdings.delete(name)
+        return true
+      }
+      if (--tries === 0) break
+    }
+    return false
+  }
+
+  /** The outcomes, with one request taken from each limit where none refuses; null where something must be asked first. */
+  #judge(holdings: readonly QuotaHolding[], now: number): QuotaOutcome[] | null {
+    let refused = false
+    let unknown = false
+    for (const holding of holdings) {
+      if (holds(holding, now) > 0) continue
+      if (now >= holding.closedUntil) unknown = true
+      else if (refuses(holding)) refused = true
+    }
+    if (unknown && !refused) return null
+    if (refused) this.counters.refused++
+    else this.counters.taken++
+    return holdings.map((holding) => {
+      if (holds(holding, now) === 0 && now < holding.closedUntil) {
+        return outcome(holding, holding.saying === 'used-up' ? 'refused' : 'unavailable', now)
+      }
+      if (refused) return outcome(holding, 'untouched', now)
+      this.#takeFrom(holding, now)
+      return outcome(holding, 'taken', now)
+    })
+  }
+
+  #takeFrom(holding: QuotaHolding, now: number): void {
+    if (takeOne(holding, now)) this.#want(holding)
+    // The bucket of a burst drains only what the authority knows to be used.
+    if (holding.limit.burst === null || holding.leases.every(({ left }) => left > 0)) return
+    this.#settle(holding, now, false)
+    this.#hooks.flushSoon()
+  }
+
+  #noRoom(claims: readonly QuotaClaim[]): QuotaOutcome[] {
+    this.counters.full++
+    return claims.map(() => ({ state: 'refused', remaining: 0, resetMs: NO_ROOM_MS, retryMs: NO_ROOM_MS }))
+  }
+
+  #wait(waiter: Waiter, now: number): void {
+    this.#waiters.add(waiter)
+    for (const holding of waiter.holdings) {
+      const others = this.#waiting.get(holding)
+      if (others) others.add(waiter)
+      else this.#waiting.set(holding, new Set([waiter]))
+    }
+    this.#askFor(waiter, now)
+  }
+
+  #askFor({ holdings }: Waiter, now: number): void {
+    for (const holding of holdings) {
+      if (now >= holding.closedUntil && holds(holding, now) < this.#waitingFor(holding)) this.#want(holding)
+    }
+  }
+
+  #want(holding: QuotaHolding): void {
+    if (holding.asked) return
+    holding.asked = true
+    this.#toAsk.add(holding)
+    this.#hooks.flushSoon()
+  }
+
+  #waitingFor(holding: QuotaHolding): number {
+    return this.#waiting.get(holding)?.size ?? 0
+  }
+
+  /** Looks again at the requests that wait for one of these, in the order in which they came. */
+  #goOn(holdings: readonly QuotaHolding[], now: number): void {
+    const waiters = new Set(holdings.flatMap((holding) => [...(this.#waiting.get(holding) ?? [])]))
+    for (const waiter of [...waiters].sort((a, b) => a.number - b.number)) {
+      const outcomes = this.#judge(waiter.holdings, now)
+      if (outcomes) this.#finish(waiter, outcomes)
+      else if (++waiter.rounds < MOST_ROUNDS) this.#askFor(waiter, now)
+      else this.#giveUp(waiter, 'used-up', now)
+    }
+  }
+
+  /** What the request still waits for is taken for refused, or for unavailable. */
+  #giveUp(waiter: Waiter, saying: QuotaHolding['saying'], now: number): void {
+    for (const holding of waiter.holdings) {
+      if (holds(holding, now) > 0 || now < holding.closedUntil) continue
+      closeHolding(holding, saying, now, saying === 'used-up' ? LOST_MS : UNANSWERED_MS)
+    }
+    this.#finish(waiter, this.#judge(waiter.holdings, now)!)
+  }
+
+  #finish(waiter: Waiter, outcomes: QuotaOutcome[]): void {
+    this.#waiters.delete(waiter)
+    for (const holding of waiter.holdings) {
+      const others = this.#waiting.get(holding)
+      others?.delete(waiter)
+      if (others?.size === 0) this.#waiting.delete(holding)
+    }
+    waiter.done(outcomes)
+  }
+
+  #settle(holding: QuotaHolding, now: number, all: boolean): void {
+    this.#settlements.push(...settleLeases(holding, now, all))
+    if (holding.leases.length === 0) this.#leased.delete(holding)
+  }
+}
+
+/** Whether what it says now refuses requests. */
+function refuses({ saying, limit }: QuotaHolding): boolean {
+  return !limit.dryRun && (saying === 'used-up' || limit.onUnavailable === 'deny')
+}
+
+function outcome(holding: QuotaHolding, state: QuotaOutcome['state'], now: number): QuotaOutcome {
+  return {
+    state,
+    remaining: state === 'refused' ? 0 : holding.remaining + holds(holding, now),
+    resetMs: Math.max(0, holding.resetAt - now),
+    retryMs: Math.max(0, holding.retryAt - now),
+  }
+}
