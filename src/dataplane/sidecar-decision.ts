@@ -102,7 +102,7 @@ export type ResponseDecision =
       body: number
       sendBody: number
       bodyLength: number
-      log: LogLine | null
+      observed: Observed
     }
   /** `denial`: the upstream's response is replaced, by a policy's word. */
   | { kind: 'bad'; reason: number; denial?: { status: number; text: string; fields: string } }
@@ -110,6 +110,13 @@ export type ResponseDecision =
 
 /** One run of a response phase, which may have to be repeated. */
 export type ResponseRun = ResponseDecision | { kind: 'needs'; needs: Need[] }
+
+/** What a sidecar's response phase leaves for the record of its exchange. */
+export interface Observed {
+  log: LogLine | null
+  /** What it was to find out (policy/observation-plan.ts); null: it is broken, or ran by a policy that asks nothing. */
+  values: readonly CelValue[] | null
+}
 
 /** An access-log line without its newline; `holes` are pairs of offset in the text and HOLE_* kind. */
 export interface LogLine {

@@ -46,6 +46,7 @@ import {
   readRoute,
   readStatus,
   readTrace,
+  readValues,
   readVerdicts,
 } from './sidecar-output.ts'
 
@@ -174,6 +175,6 @@ function readResponse(from: SidecarMemory, received: number): ResponseDecision {
     body,
     sendBody,
     bodyLength,
-    log: readLog(from),
+    observed: { log: readLog(from), values: readValues(from) },
   }
 }

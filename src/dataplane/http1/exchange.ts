@@ -228,8 +228,7 @@ export class Exchange implements HoldUser {
   #settle(): void {
     switch (this.#response!.state) {
       case 'refused':
-        this.#engine.counters.upstreamBad++
-        return this.#fail(badUpstream())
+        return this.#refuseResponse()
       case 'broken':
         this.#engine.counters.upstreamAborted++
         this.#meter.flags |= RESPONSE_FLAG_UC
@@ -267,6 +266,14 @@ export class Exchange implements HoldUser {
     return this.#reply
   }
 
+  #refuseResponse(): void {
+    const { counters } = this.#engine
+    const { refusal } = this.#response!
+    if (refusal) counters.denied++
+    else counters.upstreamBad++
+    this.#fail(refusal ?? badUpstream())
+  }
+
   /** Part of the answer is out, so all that can be said is that it ends here. */
   #cutClient(): void {
     // Where the end of the connection would mean the end of the body, only a reset says that it is not whole.
@@ -294,8 +301,8 @@ export class Exchange implements HoldUser {
     const answer = this.#reply ?? this.#response!
     const answeredAt = this.#reply ? null : this.#response!.startedAt
     const figures = this.#meter.figures(this.#request.bytes, answer.bodyBytes, answeredAt)
-    const { status, logs } = answer
-    recordExchange(this.#engine, { requestId, time: this.#time, stages, head, status, logs, figures })
+    const { status, observed } = answer
+    recordExchange(this.#engine, { requestId, time: this.#time, stages, head, status, observed, figures })
   }
 
   // ---- time ----

@@ -5,7 +5,8 @@ import {
   OUT_FLAG_UPGRADE,
 } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
-import type { LogLine } from '../sidecar.ts'
+import type { Refusal } from '../refusal.ts'
+import type { Observed } from '../sidecar.ts'
 import type { Stage } from './admit.ts'
 import type { BodyRelay } from './body-relay.ts'
 import { judgeResponse } from './response-head.ts'
@@ -35,7 +36,9 @@ export class IncomingResponse {
   #interims = 0
   #upstreamKeepsAlive = false
   status = 0
-  logs: LogLine[] = []
+  observed: Observed[] = []
+  /** What a policy puts in place of an answer that is `refused`. */
+  refusal: Refusal | null = null
   /** performance.now() when the final head came; 0 until then. */
   startedAt = 0
   /** The client's connection may carry another request after this answer. */
@@ -96,6 +99,7 @@ export class IncomingResponse {
       if (judged.kind === 'incomplete') return
       if (judged.kind === 'bad' || (judged.kind === 'interim' && ++this.#interims > MAX_INTERIMS)) {
         this.#state = 'refused'
+        if (judged.kind === 'bad') this.refusal = judged.refusal
         return
       }
       if (judged.head.length > 0) out.push(judged.head)
@@ -103,7 +107,7 @@ export class IncomingResponse {
       this.#received = rest
       if (judged.kind === 'interim') continue
       this.status = judged.status
-      this.logs = judged.logs
+      this.observed = judged.observed
       this.startedAt = performance.now()
       this.#upstreamKeepsAlive = (judged.upstreamFlags & OUT_FLAG_KEEP_ALIVE) !== 0
       this.endsByClose = judged.sendBody === BODY_CLOSE

@@ -1,11 +1,13 @@
 import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
-import type { LogLine, ResponseDecision } from '../sidecar.ts'
+import type { Refusal } from '../refusal.ts'
+import type { Observed, ResponseDecision } from '../sidecar.ts'
 import type { Stage } from './admit.ts'
 
 export type JudgedResponse =
   | { kind: 'incomplete' }
-  | { kind: 'bad' }
+  /** `refusal`: what a policy puts in place of the response. */
+  | { kind: 'bad'; refusal: Refusal | null }
   | { kind: 'interim'; head: Buffer; headLength: number }
   | {
       kind: 'head'
@@ -20,7 +22,8 @@ export type JudgedResponse =
       body: number
       bodyLength: number
       sendBody: number
-      logs: LogLine[]
+      /** Of each sidecar, from the innermost outwards. */
+      observed: Observed[]
     }
 
 /** Passes an instance's response head through the response phases of `stages`, from the innermost outwards. */
@@ -46,8 +49,8 @@ export function judgeResponse(
   if (inner.kind === 'incomplete') return inner
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
   let outer = inner
-  const logs: LogLine[] = []
-  if (inner.kind === 'head' && inner.log) logs.push(inner.log)
+  const observed: Observed[] = []
+  if (inner.kind === 'head') observed.push(inner.observed)
   for (let i = stages.length - 2; i >= 0; i--) {
     const { policy, context, entry } = stages[i]!
     const answer = answerAtOnce(engine, entry)
@@ -64,7 +67,7 @@ export function judgeResponse(
     )
     if (next.kind !== inner.kind) return rejected(engine, next)
     outer = next as typeof outer
-    if (next.kind === 'head' && next.log) logs.push(next.log)
+    if (next.kind === 'head') observed.push(next.observed)
   }
   if (inner.kind === 'interim' || outer.kind === 'interim') {
     return { kind: 'interim', head: outer.head, headLength: inner.headLength }
@@ -79,11 +82,12 @@ export function judgeResponse(
     body: inner.body,
     bodyLength: inner.bodyLength,
     sendBody: outer.sendBody,
-    logs,
+    observed,
   }
 }
 
 function rejected(engine: EngineContext, decision: ResponseDecision): JudgedResponse {
   if (decision.kind === 'failed') engine.counters.sidecarsFailed++
-  return { kind: 'bad' }
+  const denial = decision.kind === 'bad' ? decision.denial : undefined
+  return { kind: 'bad', refusal: denial ? { ...denial, flags: 0 } : null }
 }
