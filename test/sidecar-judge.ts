@@ -58,6 +58,7 @@ export function readWorld(yaml: string, name: string): { world: MeshView; fn: Fu
     config,
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
+    requestAuthentications: ofKind(resources, 'RequestAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),

@@ -68,6 +68,7 @@ spec: {template: {spec: {containers: [{image: 'endpoint:127.0.0.1:9001'}]}}}
     config,
     authorizationPolicies: [],
     peerAuthentications: [],
+    requestAuthentications: [],
     sidecars: [],
     destinationRules: [],
     telemetries: [],

@@ -92,6 +92,8 @@ const meshConfigSpec = across(
     defaultAuthorization: word(['deny', 'allow']).default('deny'),
     tracePropagation: list(word(['w3c', 'b3', 'b3single']), 3).default(['w3c']),
     limits: limits.prefault({}),
+    /** Hosts, with a port where it is not the scheme's own, from which the keys of tokens may be fetched. */
+    jwksHosts: list(text(checkKeyHost), 64).default([]),
     /** Data-plane threads; 0: as many as suit the machine. */
     engines: integer(0, 256).default(0),
   }),
@@ -111,6 +113,12 @@ export function readLogLabels(format: string): LogLabels | null {
   } catch {
     return null
   }
+}
+
+function checkKeyHost(value: string): string | null {
+  const url = `https://${value}/`
+  const fits = URL.canParse(url) && new URL(url).pathname === '/' && /^[^/?#@\s]+$/.test(value)
+  return fits ? null : `${quote(value)} is not a host: write HOST or HOST:PORT`
 }
 
 function checkSpec(spec: Readonly<Record<string, unknown>>, context: CheckContext): void {

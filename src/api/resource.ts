@@ -4,6 +4,7 @@ import { type DestinationRule, destinationRuleManifest } from './destination-rul
 import { defaultMeshConfig, type MeshConfig, type MeshConfigSpec, meshConfigManifest } from './mesh-config.ts'
 import { type PeerAuthentication, peerAuthenticationManifest } from './peer-authentication.ts'
 import { type RateLimitPolicy, rateLimitPolicyManifest } from './rate-limit-policy.ts'
+import { type RequestAuthentication, requestAuthenticationManifest } from './request-authentication.ts'
 import { type Service, serviceManifest } from './service.ts'
 import { type Sidecar, sidecarManifest } from './sidecar.ts'
 import { type Telemetry, telemetryManifest } from './telemetry.ts'
@@ -14,6 +15,7 @@ export type Resource =
   | Service
   | AuthorizationPolicy
   | PeerAuthentication
+  | RequestAuthentication
   | Sidecar
   | Telemetry
   | RateLimitPolicy
@@ -27,6 +29,7 @@ export const KINDS: Record<Kind, { group: string; schema: z.ZodType }> = {
   Service: { group: 'serving.knative.dev', schema: serviceManifest },
   AuthorizationPolicy: { group: 'security.istio.io', schema: authorizationPolicyManifest },
   PeerAuthentication: { group: 'security.istio.io', schema: peerAuthenticationManifest },
+  RequestAuthentication: { group: 'security.istio.io', schema: requestAuthenticationManifest },
   Sidecar: { group: 'networking.istio.io', schema: sidecarManifest },
   Telemetry: { group: 'telemetry.istio.io', schema: telemetryManifest },
   RateLimitPolicy: { group: 'mayfly.dev', schema: rateLimitPolicyManifest },

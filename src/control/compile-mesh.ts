@@ -4,6 +4,7 @@ import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
 import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
+import { type TokenKeys, tokenKeysOf } from '../policy/token-keys.ts'
 import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
@@ -16,6 +17,8 @@ export interface CompiledFunction {
   collector: string | null
   /** Whom its CUSTOM policies ask; null where there are none. */
   checkService: CheckService | null
+  /** By what its tokens are verified, by the numbers of its rules. */
+  tokenKeys: readonly TokenKeys[]
   /** What its engines run of the policies that users bring; null where there are none. */
   userPolicies: UserPoliciesSlice | null
   /** What DestinationRules say of calls to it; null: none applies. */
@@ -123,6 +126,7 @@ function compiledFunction(
     spec,
     collector: spanCollector(view, spec),
     checkService: checkServiceOf(view, spec),
+    tokenKeys: tokenKeysOf(view, spec),
     traffic: trafficPlan(view, spec)?.plan ?? null,
     userPolicies: userPoliciesSlice(view, spec, (one) => hashOf.get(one) ?? ''),
     policy,

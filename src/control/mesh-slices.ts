@@ -14,7 +14,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 
 /** What an engine is told of one function. */
 export function functionSlice(
-  { spec, collector, checkService, traffic, userPolicies, policy }: CompiledFunction,
+  { spec, collector, checkService, tokenKeys, traffic, userPolicies, policy }: CompiledFunction,
   domain: string,
 ): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
@@ -30,6 +30,7 @@ export function functionSlice(
     idleTimeoutMs,
     collector,
     checkService,
+    tokenRules: tokenKeys.map(({ source, timeoutMs }) => ({ keySet: source.id, timeoutMs })),
     traffic,
     userPolicies,
     policy: policy.bytes,

@@ -5,6 +5,7 @@ import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 import { EgressAddresses } from './egress-addresses.ts'
 import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
 import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { KeySetHub } from './key-set-hub.ts'
 import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
 import { UserPolicyHub } from './user-policy-hub.ts'
@@ -41,6 +42,7 @@ export class Mesh {
   /** Controllers of deleted functions whose instances still work on their last requests. */
   readonly #leaving = new Set<FunctionController>()
   readonly #userPolicies: UserPolicyHub
+  readonly #keySets: KeySetHub
   #compiled: CompiledMesh
   #gatewayPort = 0
   #instancesStarted = 0
@@ -55,6 +57,8 @@ export class Mesh {
       died: (engine, how) => this.#engineDied(engine, how),
     })
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#fleet.send(engine, message))
+    this.#keySets = new KeySetHub({ broadcast: (message) => this.#fleet.broadcast(message), ...options })
+    this.#keySets.follow(compiled.functions.values())
     this.#plan = new ListenerPlan(
       () => this.#fleet.engines(),
       (engine, message) => this.#fleet.send(engine, message),
@@ -85,6 +89,7 @@ export class Mesh {
     const before = this.#compiled
     this.#compiled = next
     this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
+    this.#keySets.follow(next.functions.values())
     this.#userPolicies.apply(this.#fleet.engines(), before, next)
     const renamed = before.config.domain !== next.config.domain
     const upsert = [...next.functions.values()].filter(
@@ -144,6 +149,7 @@ export class Mesh {
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     const engines = this.#fleet.engines()
+    this.#keySets.close()
     await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.
     for (const engine of engines) this.#forgetEngine(engine)
@@ -213,6 +219,7 @@ export class Mesh {
     )
     return [
       { type: 'mesh', mesh },
+      ...this.#keySets.messages(),
       ...this.#userPolicies.forNewEngine(this.#compiled, Date.now()),
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...endpoints,
@@ -238,6 +245,8 @@ export class Mesh {
       case 'listening':
       case 'listen-failed':
         return this.#plan.receive(engine, message)
+      case 'key-set-wanted':
+        return this.#keySets.wanted(message.id)
       case 'returned':
         return this.#returned(engine, message)
       case 'demand': {

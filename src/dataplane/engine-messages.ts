@@ -4,6 +4,7 @@ import type { CheckService } from '../policy/external-authorization.ts'
 import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
+import type { KeySetMessage } from './key-sets.ts'
 import type { UserModulesSlice } from './user-policies.ts'
 
 /** One function as an engine needs it. */
@@ -26,6 +27,8 @@ export interface FunctionSlice {
   collector: string | null
   /** Whom CUSTOM policies ask; null where none applies. */
   checkService: CheckService | null
+  /** By whose keys tokens are verified, by the numbers of its rules; absent where it takes no tokens. */
+  tokenRules?: readonly TokenRuleSlice[]
   /** Policies that users bring; absent where none applies. */
   userPolicies?: UserPoliciesSlice | null
   /** What DestinationRules say of calls to it; null: none applies. */
@@ -33,6 +36,13 @@ export interface FunctionSlice {
   /** The compiled policy (layout/policy.ts) and its content hash. */
   policy: Uint8Array
   policyHash: string
+}
+
+export interface TokenRuleSlice {
+  /** Id of a key set. */
+  keySet: string
+  /** Longest wait for keys that are not there yet, in milliseconds. */
+  timeoutMs: number
 }
 
 /** An instance that this engine may send requests to, at most `slots` at once. */
@@ -93,6 +103,7 @@ export type ToEngine =
   | { type: 'listen'; id: string; host: string; port: number; role: ListenerRole }
   | { type: 'assign'; id: string; role: ListenerRole }
   | { type: 'unlisten'; id: string }
+  | { type: 'key-sets'; upsert: KeySetMessage[]; remove: string[] }
   | { type: 'query'; id: number; query: EngineQuery }
   /** Accept nothing more from outside, and say when the last request from there has ended. */
   | { type: 'drain-gateway' }
@@ -117,5 +128,7 @@ export type FromEngine =
   | { type: 'returned'; key: string; endpoint: string; slots: number }
   | { type: 'answer'; id: number; answer: unknown }
   | { type: 'user-state'; updates: UserStateUpdate[] }
+  /** Tokens come of keys that this set does not have. */
+  | { type: 'key-set-wanted'; id: string }
   | { type: 'gateway-drained' }
   | { type: 'drained' }

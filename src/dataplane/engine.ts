@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { NEED_EXTERNAL } from '../sidecar/layout/record.ts'
+import { NEED_EXTERNAL, NEED_SIGNATURE } from '../sidecar/layout/record.ts'
 import { Circuits } from './circuit.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
@@ -15,10 +15,12 @@ import type {
 } from './engine-messages.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
+import { KeySets } from './key-sets.ts'
 import { Listeners } from './listeners.ts'
 import type { Answerer } from './needs.ts'
 import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
+import { TokenSignatures } from './token-signatures.ts'
 import { closeIdle } from './upstream-connection.ts'
 import { UserPolicies, userPolicyAnswerer } from './user-policies.ts'
 
@@ -46,6 +48,8 @@ export class Engine {
   readonly #listeners: Listeners
   readonly #active = new Set<EndpointSet>()
   readonly #checks = new ExternalAuthorizers()
+  readonly #keySets: KeySets
+  readonly #tokens: TokenSignatures
   readonly #urgent = new Set<string>()
   readonly #userPolicies = new UserPolicies(randomBytes(8).toString('hex'))
   /** New versions of functions that come into force once their user policies are warm, by key. */
@@ -55,6 +59,9 @@ export class Engine {
 
   constructor(sidecars: Judge, mesh: MeshSlice, hooks: EngineHooks) {
     this.#hooks = hooks
+    const now = () => performance.now()
+    this.#keySets = new KeySets({ wanted: (id) => hooks.send({ type: 'key-set-wanted', id }), now })
+    this.#tokens = new TokenSignatures(this.#keySets, now)
     this.#context = {
       sidecars,
       functions: new FunctionTable({
@@ -63,6 +70,7 @@ export class Engine {
       }),
       counters: newCounters(),
       answerers: new Map<number, Answerer>([
+        [NEED_SIGNATURE, this.#tokens.answer],
         [NEED_EXTERNAL, answerExternal(this.#checks)],
         userPolicyAnswerer(this.#userPolicies),
       ]),
@@ -92,6 +100,8 @@ export class Engine {
           functions.remove(key)
         }
         return
+      case 'key-sets':
+        return this.#keySets.update(message.upsert, message.remove)
       case 'user-modules':
         return this.#userPolicies.takeModules(message.modules)
       case 'user-state':
@@ -159,6 +169,7 @@ export class Engine {
     return {
       ...this.#context.counters,
       checks: this.#checks.counters,
+      tokens: { ...this.#tokens.counters, ...this.#tokens.cache.counters, ...this.#keySets.counters },
       sidecars: this.#context.sidecars.counters,
       userPolicies: { ...this.#userPolicies.counters, state: this.#userPolicies.states.counters },
     }

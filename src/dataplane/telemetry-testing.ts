@@ -60,6 +60,7 @@ export function policyOf(
       config: { ...defaultMeshConfig, defaultAuthorization: 'allow', ...config },
       authorizationPolicies: [],
       peerAuthentications: [],
+      requestAuthentications: [],
       sidecars: [],
       destinationRules: [],
       telemetries,

@@ -37,6 +37,7 @@ function viewOf(text: string): MeshView {
     config,
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
+    requestAuthentications: ofKind(resources, 'RequestAuthentication'),
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),

@@ -5,6 +5,7 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import type { ManifestError, Source } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { PeerAuthentication } from '../api/peer-authentication.ts'
+import type { RequestAuthentication } from '../api/request-authentication.ts'
 import type { Sidecar } from '../api/sidecar.ts'
 import type { Telemetry } from '../api/telemetry.ts'
 import type { WasmPolicy } from '../api/wasm-policy.ts'
@@ -67,6 +68,7 @@ export interface MeshView {
   readonly configSource?: Source
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
   readonly peerAuthentications: readonly PeerAuthentication[]
+  readonly requestAuthentications: readonly RequestAuthentication[]
   readonly destinationRules: readonly DestinationRule[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]

@@ -47,6 +47,7 @@ import {
   VERDICT_SKIP,
   VERDICT_WAIT,
 } from './layout/record.ts'
+import { SCRATCH_AUTHENTICATION } from './layout/scratch.ts'
 import {
   authorityLen,
   authorityPtr,
@@ -121,9 +122,6 @@ function skip(): i32 {
 
 /** Finds the rules that the token's claims satisfy, and by whose keys its signature is right. */
 function judgeToken(section: i32): i32 {
-  const key = outPosition()
-  // What does not fit ends the phase by the writer's overflow, whatever is said here.
-  if (!outReserve(SIGNATURE_HEADER)) return VERDICT_DENY
   const read = rulesOfLocation()
   const rules = load<i32>(section + AUTHN_RULES)
   let failure = UNKNOWN_ISSUER
@@ -132,24 +130,23 @@ function judgeToken(section: i32): i32 {
   for (let i = 0; i < rules; i++) {
     if (((read >> i) & 1) == 0) continue
     const judged = judgeClaims(section, ruleAt(section, i))
-    if (judged == NO_FAILURE) {
-      const place = outPosition()
-      if (!outReserve(2)) return VERDICT_DENY
-      store<u16>(place, i as u16)
-      candidates++
-    } else if (judged != UNKNOWN_ISSUER) {
+    if (judged == NO_FAILURE) store<u16>(CANDIDATES + (candidates++ << 1), i as u16)
+    else if (judged != UNKNOWN_ISSUER) {
       failure = judged
       failed = i
     }
   }
   if (candidates == 0) return refuse(failure, failed)
-  const answer = askForSignature(key, candidates)
+  const answer = askForSignature(candidates)
   if (answer == 0) return VERDICT_WAIT
   if (answerLen() != 4) unreachable()
   const chosen = load<u32>(answer)
-  if (chosen >= (candidates as u32)) return refuse(failureOf(chosen), load<u16>(key + SIGNATURE_HEADER))
-  return accept(section, load<u16>(key + SIGNATURE_HEADER + ((chosen as i32) << 1)))
+  if (chosen >= (candidates as u32)) return refuse(failureOf(chosen), load<u16>(CANDIDATES))
+  return accept(section, load<u16>(CANDIDATES + (chosen << 1)))
 }
+
+/** Numbers of the rules that the token's claims satisfy, u16 each. */
+const CANDIDATES: i32 = SCRATCH_AUTHENTICATION
 
 function ruleAt(section: i32, index: i32): i32 {
   return section + load<i32>(section + AUTHN_HEADER + (index << 2))
@@ -191,15 +188,20 @@ function isAudience(audiences: i32, text: i32): bool {
   return listMatches(audiences, start, end - start)
 }
 
-/** Completes the key, behind whose header the candidates stand already, and asks; 0 where the answer is not there yet. */
-function askForSignature(key: i32, candidates: i32): i32 {
+/** Asks whether one of the candidates' keys verifies the token; 0 where the answer is not there yet. */
+function askForSignature(candidates: i32): i32 {
+  const key = outPosition()
   const kid = tokenKid()
   const kidLen = kid == 0 ? 0 : jsonLen(kid)
-  store<u16>(key + SIGNATURE_RULES, candidates as u16)
-  store<u16>(key + SIGNATURE_ALGORITHM, tokenAlgorithm() as u16)
-  store<u32>(key + SIGNATURE_KID_LENGTH, kidLen)
+  // What does not fit ends the phase by the writer's overflow, whatever is asked.
+  if (outReserve(SIGNATURE_HEADER)) {
+    store<u16>(key + SIGNATURE_RULES, candidates as u16)
+    store<u16>(key + SIGNATURE_ALGORITHM, tokenAlgorithm() as u16)
+    store<u32>(key + SIGNATURE_KID_LENGTH, kidLen)
+  }
   if (kidLen > 0) outBytes(jsonPtr(kid), kidLen)
   outBytes(tokenPtr(), tokenLen())
+  outBytes(CANDIDATES, candidates << 1)
   return need(NEED_SIGNATURE, key, outPosition() - key)
 }
 

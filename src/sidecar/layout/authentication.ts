@@ -58,7 +58,7 @@ export const JWT_FLAG_ANY_ISSUER: i32 = 2
 /** Longest token, in bytes. */
 export const MOST_TOKEN: i32 = 16_384
 
-// ---- NEED_SIGNATURE. The key: this header, u16 number of each rule whose keys may verify it, the kid, the whole token ----
+// ---- NEED_SIGNATURE. The key: this header, the kid, the whole token, u16 number of each rule whose keys may verify it ----
 
 export const SIGNATURE_RULES: i32 = 0
 export const SIGNATURE_ALGORITHM: i32 = 2
