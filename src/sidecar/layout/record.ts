@@ -100,10 +100,6 @@ export const IN_ATTEMPT: i32 = 220
 export const IN_PEER_HASH_PTR: i32 = 240
 export const IN_PEER_HASH_LEN: i32 = 244
 
-/** SHA-256 of the certificate by which the peer proved its identity, in hexadecimal; "": it needed none in this engine. */
-export const IN_PEER_HASH_PTR: i32 = 240
-export const IN_PEER_HASH_LEN: i32 = 244
-
 /** From outside, through the gateway: fields that only the mesh may set are dropped. */
 export const DIRECTION_INGRESS: i32 = 0
 /** From a function to its egress address: the caller's policies judge. */
