@@ -4,6 +4,8 @@ import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
 import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
+import type { QuotaLimit } from '../policy/quota-limit.ts'
+import { quotaLimits } from '../policy/rate-limit.ts'
 import { type TokenKeys, tokenKeysOf } from '../policy/token-keys.ts'
 import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
@@ -19,6 +21,8 @@ export interface CompiledFunction {
   checkService: CheckService | null
   /** By what its tokens are verified, by the numbers of its rules. */
   tokenKeys: readonly TokenKeys[]
+  /** What its rate limits count. */
+  quotaLimits: readonly QuotaLimit[]
   /** What its engines run of the policies that users bring; null where there are none. */
   userPolicies: UserPoliciesSlice | null
   /** What DestinationRules say of calls to it; null: none applies. */
@@ -66,6 +70,7 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     authorizationPolicies: ofKind(resources, 'AuthorizationPolicy'),
     peerAuthentications: ofKind(resources, 'PeerAuthentication'),
     requestAuthentications: ofKind(resources, 'RequestAuthentication'),
+    rateLimitPolicies: ofKind(resources, 'RateLimitPolicy'),
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
     telemetries: ofKind(resources, 'Telemetry'),
@@ -126,6 +131,7 @@ function compiledFunction(
     spec,
     collector: spanCollector(view, spec),
     checkService: checkServiceOf(view, spec),
+    quotaLimits: quotaLimits(view, spec),
     tokenKeys: tokenKeysOf(view, spec),
     traffic: trafficPlan(view, spec)?.plan ?? null,
     userPolicies: userPoliciesSlice(view, spec, (one) => hashOf.get(one) ?? ''),

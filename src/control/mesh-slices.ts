@@ -14,7 +14,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 
 /** What an engine is told of one function. */
 export function functionSlice(
-  { spec, collector, checkService, tokenKeys, traffic, userPolicies, policy }: CompiledFunction,
+  { spec, collector, checkService, tokenKeys, quotaLimits, traffic, userPolicies, policy }: CompiledFunction,
   domain: string,
 ): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
@@ -31,6 +31,7 @@ export function functionSlice(
     collector,
     checkService,
     tokenRules: tokenKeys.map(({ source, timeoutMs }) => ({ keySet: source.id, timeoutMs })),
+    quotaLimits,
     traffic,
     userPolicies,
     policy: policy.bytes,

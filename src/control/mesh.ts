@@ -3,11 +3,13 @@ import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/
 import type { Runtime } from '../runtime/runtime.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 import { EgressAddresses } from './egress-addresses.ts'
+import { embeddedQuota } from './embedded-quota.ts'
 import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
 import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
+import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { UserPolicyHub } from './user-policy-hub.ts'
 
 /** Knative's autoscaler ticks each 2 s. */
@@ -25,6 +27,8 @@ export interface MeshOptions {
   engines: number
   spawn: SpawnEngine
   runtime: Runtime
+  /** Who leases the requests of rate limits; absent: this process, which forgets them when it ends. */
+  quota?: QuotaSource
   /** Something that a user should read. */
   notice(text: string): void
 }
@@ -43,6 +47,7 @@ export class Mesh {
   readonly #leaving = new Set<FunctionController>()
   readonly #userPolicies: UserPolicyHub
   readonly #keySets: KeySetHub
+  readonly #quota: QuotaHub
   #compiled: CompiledMesh
   #gatewayPort = 0
   #instancesStarted = 0
@@ -59,6 +64,10 @@ export class Mesh {
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#fleet.send(engine, message))
     this.#keySets = new KeySetHub({ broadcast: (message) => this.#fleet.broadcast(message), ...options })
     this.#keySets.follow(compiled.functions.values())
+    this.#quota = new QuotaHub(options.quota ?? embeddedQuota(), (engine, message) =>
+      this.#fleet.send(engine, message),
+    )
+    this.#quota.follow(compiled.functions.values())
     this.#plan = new ListenerPlan(
       () => this.#fleet.engines(),
       (engine, message) => this.#fleet.send(engine, message),
@@ -90,6 +99,7 @@ export class Mesh {
     this.#compiled = next
     this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
     this.#keySets.follow(next.functions.values())
+    this.#quota.follow(next.functions.values())
     this.#userPolicies.apply(this.#fleet.engines(), before, next)
     const renamed = before.config.domain !== next.config.domain
     const upsert = [...next.functions.values()].filter(
@@ -153,6 +163,7 @@ export class Mesh {
     await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.
     for (const engine of engines) this.#forgetEngine(engine)
+    this.#quota.close()
     await this.#options.runtime.close()
   }
 
@@ -245,6 +256,8 @@ export class Mesh {
       case 'listening':
       case 'listen-failed':
         return this.#plan.receive(engine, message)
+      case 'quota':
+        return this.#quota.receive(engine, message.request)
       case 'key-set-wanted':
         return this.#keySets.wanted(message.id)
       case 'returned':

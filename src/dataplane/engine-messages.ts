@@ -1,8 +1,10 @@
 // What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
 
 import type { CheckService } from '../policy/external-authorization.ts'
+import type { QuotaLimit } from '../policy/quota-limit.ts'
 import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
+import type { QuotaReply, QuotaRequest } from '../state/quota-message.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
 import type { KeySetMessage } from './key-sets.ts'
 import type { UserModulesSlice } from './user-policies.ts'
@@ -29,6 +31,8 @@ export interface FunctionSlice {
   checkService: CheckService | null
   /** By whose keys tokens are verified, by the numbers of its rules; absent where it takes no tokens. */
   tokenRules?: readonly TokenRuleSlice[]
+  /** What its rate limits count, in the order of its policy's section; absent where none applies. */
+  quotaLimits?: readonly QuotaLimit[]
   /** Policies that users bring; absent where none applies. */
   userPolicies?: UserPoliciesSlice | null
   /** What DestinationRules say of calls to it; null: none applies. */
@@ -104,6 +108,7 @@ export type ToEngine =
   | { type: 'assign'; id: string; role: ListenerRole }
   | { type: 'unlisten'; id: string }
   | { type: 'key-sets'; upsert: KeySetMessage[]; remove: string[] }
+  | { type: 'quota'; reply: QuotaReply }
   | { type: 'query'; id: number; query: EngineQuery }
   /** Accept nothing more from outside, and say when the last request from there has ended. */
   | { type: 'drain-gateway' }
@@ -126,6 +131,7 @@ export type FromEngine =
   | { type: 'listen-failed'; id: string; message: string; code: string }
   | { type: 'demand'; reports: DemandReport[] }
   | { type: 'returned'; key: string; endpoint: string; slots: number }
+  | { type: 'quota'; request: QuotaRequest }
   | { type: 'answer'; id: number; answer: unknown }
   | { type: 'user-state'; updates: UserStateUpdate[] }
   /** Tokens come of keys that this set does not have. */

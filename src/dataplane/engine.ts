@@ -18,6 +18,7 @@ import { FunctionTable } from './function-table.ts'
 import { KeySets } from './key-sets.ts'
 import { Listeners } from './listeners.ts'
 import type { Answerer } from './needs.ts'
+import { Quota, quotaAnswerer } from './quota.ts'
 import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
 import { TokenSignatures } from './token-signatures.ts'
@@ -50,6 +51,7 @@ export class Engine {
   readonly #checks = new ExternalAuthorizers()
   readonly #keySets: KeySets
   readonly #tokens: TokenSignatures
+  readonly #quota: Quota
   readonly #urgent = new Set<string>()
   readonly #userPolicies = new UserPolicies(randomBytes(8).toString('hex'))
   /** New versions of functions that come into force once their user policies are warm, by key. */
@@ -59,6 +61,7 @@ export class Engine {
 
   constructor(sidecars: Judge, mesh: MeshSlice, hooks: EngineHooks) {
     this.#hooks = hooks
+    this.#quota = new Quota((request) => hooks.send({ type: 'quota', request }))
     const now = () => performance.now()
     this.#keySets = new KeySets({ wanted: (id) => hooks.send({ type: 'key-set-wanted', id }), now })
     this.#tokens = new TokenSignatures(this.#keySets, now)
@@ -73,6 +76,7 @@ export class Engine {
         [NEED_SIGNATURE, this.#tokens.answer],
         [NEED_EXTERNAL, answerExternal(this.#checks)],
         userPolicyAnswerer(this.#userPolicies),
+        quotaAnswerer(this.#quota),
       ]),
       decisions: new DecisionRing(DECISIONS_KEPT),
       random: new RandomBytes(),
@@ -104,6 +108,8 @@ export class Engine {
         return this.#keySets.update(message.upsert, message.remove)
       case 'user-modules':
         return this.#userPolicies.takeModules(message.modules)
+      case 'quota':
+        return this.#quota.receive(message.reply)
       case 'user-state':
         return this.#userPolicies.states.merge(message.updates)
       case 'endpoints':
@@ -160,6 +166,7 @@ export class Engine {
     await this.#listeners.drain(() => true)
     clearInterval(this.#ticker)
     this.#checks.close()
+    this.#quota.close()
     for (const entry of this.#context.functions.entries()) entry.close('the engine has stopped')
     this.#hooks.send({ type: 'drained' })
   }
@@ -169,6 +176,7 @@ export class Engine {
     return {
       ...this.#context.counters,
       checks: this.#checks.counters,
+      quota: this.#quota.counters,
       tokens: { ...this.#tokens.counters, ...this.#tokens.cache.counters, ...this.#keySets.counters },
       sidecars: this.#context.sidecars.counters,
       userPolicies: { ...this.#userPolicies.counters, state: this.#userPolicies.states.counters },

@@ -5,6 +5,7 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import type { ManifestError, Source } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { PeerAuthentication } from '../api/peer-authentication.ts'
+import type { RateLimitPolicy } from '../api/rate-limit-policy.ts'
 import type { RequestAuthentication } from '../api/request-authentication.ts'
 import type { Sidecar } from '../api/sidecar.ts'
 import type { Telemetry } from '../api/telemetry.ts'
@@ -69,6 +70,7 @@ export interface MeshView {
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
   readonly peerAuthentications: readonly PeerAuthentication[]
   readonly requestAuthentications: readonly RequestAuthentication[]
+  readonly rateLimitPolicies?: readonly RateLimitPolicy[]
   readonly destinationRules: readonly DestinationRule[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]
