@@ -6,6 +6,7 @@ import { judgeAuthentication } from './authentication.ts'
 import { judgeAuthorization } from './authorization.ts'
 import { judgeBreaker } from './breaker.ts'
 import { isExactly } from './bytes.ts'
+import { forgetClaims } from './claims.ts'
 import { findClientAddress } from './client-address.ts'
 import { keepsConnection, readConnection } from './connection-options.ts'
 import {
@@ -198,6 +199,7 @@ function begin(): void {
   restoreRequest()
   restoreTarget()
   forgetResponseFields()
+  forgetClaims()
 }
 
 function wait(): i32 {
