@@ -149,6 +149,7 @@ function checkSpec(spec: Readonly<Record<string, unknown>>, context: CheckContex
       'responseHeaders',
     ])
   }
+  checkClaimsAreKnown(spec, reads, states, context)
   if (phases.includes('request')) return
   for (const [part, field, given] of [
     ['reads', 'headers', reads.headers],
@@ -162,6 +163,23 @@ function checkSpec(spec: Readonly<Record<string, unknown>>, context: CheckContex
   if (states.length > 0) {
     report(context, 'conflict', 'keys of state are found in the request phase: add it to phases', ['state'])
   }
+}
+
+/** Tokens are read by the built-in chain. */
+function checkClaimsAreKnown(
+  spec: Readonly<Record<string, unknown>>,
+  reads: Readonly<Record<string, unknown>>,
+  states: readonly unknown[],
+  context: CheckContext,
+): void {
+  const order = isMapping(spec.order) ? spec.order : {}
+  if ((order.position ?? 'before') !== 'before') return
+  const why = 'claims are known behind the built-in authentication only: set order.position to after'
+  if (isFilled(reads.claims)) report(context, 'conflict', why, ['reads', 'claims'])
+  states.forEach((state, index) => {
+    const key = isMapping(state) && isMapping(state.key) ? state.key : {}
+    if (key.from === 'claim') report(context, 'conflict', why, ['state', index, 'key', 'from'])
+  })
 }
 
 function withoutTime(attributes: unknown): unknown {

@@ -5,6 +5,7 @@ import { addExplain } from './explain.ts'
 import { addGet } from './get.ts'
 import { addInvoke } from './invoke.ts'
 import { addLogs } from './logs.ts'
+import { addPolicy } from './policy.ts'
 import { newProgram } from './program.ts'
 import { addReplay } from './replay.ts'
 import { addUp } from './up.ts'
@@ -30,6 +31,7 @@ for (const add of [
   addAllow,
   addExplain,
   addValidate,
+  addPolicy,
   addReplay,
   addVersion,
   addCompletion,

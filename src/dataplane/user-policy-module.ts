@@ -13,11 +13,12 @@ export interface ModuleTerms {
 }
 
 /** Proves, meters and compiles a user's module; a refusal names rule and byte. */
-export function loadUserModule(bytes: Uint8Array, terms: ModuleTerms): Loaded {
+export function loadUserModule(bytes: Uint8Array, terms: ModuleTerms, alwaysNewInstance = false): Loaded {
   return loadModule(bytes, {
     fuel: terms.fuel,
     ...(terms.memoryPages > 0 && { pages: terms.memoryPages }),
     allowNewInstance: terms.newInstance,
+    alwaysNewInstance,
     entries: [...terms.phases, ...(terms.computesKeys ? ['keys'] : [])],
     hostBytesPerPage: AREA_PER_PAGE,
   })

@@ -32,7 +32,6 @@ export type PolicyOutcome =
       /** For the response phase of the same request: what the module carries, and the keys of its states. */
       readonly carry: Buffer
       readonly keys: readonly (string | null)[]
-      readonly fuelUsed: number
     }
   | { readonly kind: 'failed'; readonly why: PolicyFailure; readonly message: string }
 
@@ -114,7 +113,6 @@ export class UserPolicy {
       changes: output.changes(keys),
       carry: this.#entry === 'request' ? output.carry() : NOTHING,
       keys,
-      fuelUsed: this.#sandbox.module.fuel - this.#sandbox.fuelLeft(),
     }
   }
 

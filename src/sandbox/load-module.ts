@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly fuel?: number
   /** Run a module whose reset cannot be proved in a new instance each time, instead of refusing it. */
   readonly allowNewInstance?: boolean
+  /** Run it in a new instance each time even where a reset can be proved: to compare the two. */
+  readonly alwaysNewInstance?: boolean
   /** Entries that the module must have; those that it has besides can be called too. */
   readonly entries?: readonly string[]
   /** Bytes of each page that belong to the host, together at the memory's end: the module's static data must lie below them. */
@@ -65,7 +67,7 @@ export function loadModule(bytes: Uint8Array, options: LoadOptions = {}): Loaded
   const names = entries.map(({ name }) => name)
   const guest: V8Guest = {
     module: {
-      freshness: proved ? 'reset' : 'new-instance',
+      freshness: proved && options.alwaysNewInstance !== true ? 'reset' : 'new-instance',
       unproved: proved ? undefined : proof.why,
       entries: names,
       pages,

@@ -1,0 +1,1 @@
+../../src/sidecar/layout/user-policy.ts
