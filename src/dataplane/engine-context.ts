@@ -1,3 +1,4 @@
+import type { DecisionInputs } from './decision-inputs.ts'
 import type { DecisionRing } from './decision-ring.ts'
 import type { EngineCounters } from './engine-counters.ts'
 import type { MeshSlice } from './engine-messages.ts'
@@ -11,7 +12,12 @@ import type { SpanFacts } from './span-facts.ts'
 export type Judge = Pick<
   Sidecars,
   'open' | 'judge' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining'
-> & { readonly counters: object }
+> & {
+  readonly counters: object
+  /** Where the inputs of decisions go; a stand-in keeps none. */
+  inputs?: DecisionInputs | null
+  redecide?: Sidecars['redecide']
+}
 
 /** What every connection of an engine shares. One engine is one thread, so nothing here is locked. */
 export interface EngineContext {
@@ -20,6 +26,8 @@ export interface EngineContext {
   readonly counters: EngineCounters
   readonly answerers: Answerers
   readonly decisions: DecisionRing
+  /** What decisions were made of, to make them once more. */
+  readonly inputs: DecisionInputs
   readonly random: RandomBytes
   /** Writes one access-log line (without its newline). */
   readonly writeLog: (line: Buffer) => void

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { NEED_EXTERNAL, NEED_SIGNATURE } from '../sidecar/layout/record.ts'
 import { Circuits } from './circuit.ts'
+import { DecisionInputs } from './decision-inputs.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
@@ -31,6 +32,8 @@ const TICK_MS = 100
 const MOST_UPDATES = 4096
 /** Requests whose verdicts are kept for `mayfly explain`. */
 const DECISIONS_KEPT = 4096
+/** Bytes for what they were decided from; its pages are touched only as requests come. */
+const INPUT_BYTES = 8 * 1024 * 1024
 
 export interface EngineHooks {
   send(message: FromEngine): void
@@ -79,6 +82,7 @@ export class Engine {
         quotaAnswerer(this.#quota),
       ]),
       decisions: new DecisionRing(DECISIONS_KEPT),
+      inputs: new DecisionInputs(INPUT_BYTES, DECISIONS_KEPT * 2),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,
       recordSpan: hooks.recordSpan,
@@ -86,6 +90,7 @@ export class Engine {
       draining: false,
     }
     sidecars.maxHeadBytes = mesh.limits.maxHeadBytes
+    sidecars.inputs = this.#context.inputs
     this.#listeners = new Listeners(this.#context)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
   }

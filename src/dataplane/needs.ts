@@ -83,7 +83,10 @@ function sit(
       answers,
       circuitsFor(duty),
     )
-    if (decision.kind !== 'needs') return decision
+    if (decision.kind !== 'needs') {
+      engine.inputs.keep(entry.slice.key, entry.slice.policyHash, decision)
+      return decision
+    }
     const pending: Promise<void>[] = []
     for (const need of decision.needs) {
       const answer: Answer = { need, bytes: NOTHING }

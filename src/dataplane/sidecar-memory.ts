@@ -30,6 +30,7 @@ import {
   STATIC_DATA,
   VARIABLE,
 } from '../sidecar/layout/record.ts'
+import { type DecisionInput, restoreInput } from './decision-inputs.ts'
 import type { Answer, ConnectionFacts } from './sidecar-decision.ts'
 
 /** A sandbox with the record's words at hand. */
@@ -70,13 +71,19 @@ export class SidecarMemory {
     if (facts.plaintext) flags |= IN_FLAG_PLAINTEXT
     if (facts.forwarded) flags |= IN_FLAG_FORWARDED
     words[(INPUT + IN_FLAGS) >> 2]! |= flags
-    words[(INPUT + IN_SOURCE_PORT) >> 2] = facts.sourcePort
-    words[(INPUT + IN_LOCAL_PORT) >> 2] = facts.localPort
-    memory.set(facts.sourceIp, INPUT + IN_SOURCE_IP)
-    memory.set(facts.localIp, INPUT + IN_LOCAL_IP)
+    this.addresses(facts)
     memory.set(random, INPUT + IN_RANDOM)
     if (facts.peer !== '') this.text(IN_PEER_PTR, facts.peer)
     if (facts.peerHash) this.text(IN_PEER_HASH_PTR, facts.peerHash)
+  }
+
+  /** Both ends of the connection. */
+  addresses({ sourceIp, sourcePort, localIp, localPort }: ConnectionFacts): void {
+    const { words, memory } = this
+    words[(INPUT + IN_SOURCE_PORT) >> 2] = sourcePort
+    words[(INPUT + IN_LOCAL_PORT) >> 2] = localPort
+    memory.set(sourceIp, INPUT + IN_SOURCE_IP)
+    memory.set(localIp, INPUT + IN_LOCAL_IP)
   }
 
   head(received: Buffer, start: number, length: number): void {
@@ -135,6 +142,20 @@ export class SidecarMemory {
   /** Notes that all input up to here stays for a repeated run. */
   mark(): void {
     this.#mark = this.#end
+  }
+
+  /** Starts a phase from the input of an earlier one, by another policy and other answers; false where they do not fit. */
+  restore(input: DecisionInput, policy: Buffer, answers: readonly Answer[]): boolean {
+    this.sandbox.fresh()
+    if (!restoreInput(this.memory, input, policy)) return false
+    const { words } = this
+    this.#end = words[(INPUT + IN_END) >> 2]!
+    words[(INPUT + IN_MEMORY) >> 2] = this.size
+    words[(INPUT + IN_STATE_PTR) >> 2] = 0
+    words[(INPUT + IN_STATE_PTR + 4) >> 2] = 0
+    if (roomOfAnswers(answers) > this.room) return false
+    this.answers(answers)
+    return true
   }
 
   /** Takes back the input since the mark. */

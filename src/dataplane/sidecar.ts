@@ -10,6 +10,8 @@ import {
   IN_DIRECTION,
   IN_FLAG_ROUTE,
   IN_FLAG_SERVE,
+  IN_FLAG_TLS,
+  IN_HEAD_LEN,
   IN_LOCAL_FIELDS_PTR,
   IN_LOCAL_STATUS,
   IN_LOCAL_TEXT_PTR,
@@ -18,12 +20,15 @@ import {
   IN_TARGET_PORT,
   IN_TARGET_PTR,
   IN_UPSTREAM_PTR,
+  INPUT,
   MAX_RUNS,
   OUT_RESULT,
   OUTPUT,
   REASON_MEMORY,
+  RESULT_OPENED,
   VARIABLE,
 } from '../sidecar/layout/record.ts'
+import type { DecisionInput, DecisionInputs } from './decision-inputs.ts'
 import {
   type Counted,
   countDecision,
@@ -106,6 +111,8 @@ export class Sidecars {
   /** The engine drains: a client's connection is closed after its response. */
   draining = false
   readonly counters: SidecarCounters = newCounters()
+  /** Where each input of `decide` is copied to; null: nowhere. */
+  inputs: DecisionInputs | null = null
   readonly #small: SidecarMemory
   readonly #large: SidecarMemory
   /** Where the last `open` ran, until its `decide`. */
@@ -138,6 +145,14 @@ export class Sidecars {
     } catch (error) {
       return this.#failed(error)
     }
+  }
+
+  /** Puts the connection that another node's engine told of in place of the one on which `open` just got its head. */
+  relocate(facts: ConnectionFacts): void {
+    if (this.#opened === null) return
+    this.#input!.facts = facts
+    this.#opened.addresses(facts)
+    this.#opened.flags(facts.tls ? IN_FLAG_TLS : 0)
   }
 
   /** Judges as `judge` does a request whose policies need nothing; where they do, the request is not let through. */
@@ -176,6 +191,30 @@ export class Sidecars {
       return this.#counted(this.#decideInLarge(memory, judging, needed))
     } catch (error) {
       return this.#failed(error)
+    }
+  }
+
+  /**
+   * Judges once more what a decision was made of, by any policy, with these answers to its needs. What is wrong here is no
+   * request's business, so it is not counted.
+   */
+  redecide(input: DecisionInput, policy: Buffer, answers: readonly Answer[]): DecisionRun {
+    this.#opened = null
+    try {
+      for (const memory of [this.#small, this.#large]) {
+        if (!memory.restore(input, policy, answers)) continue
+        if (this.#run(memory, 'open') !== RESULT_OPENED)
+          throw new BadOutput('the same head is read in two ways')
+        const decision = readDecision(
+          memory,
+          this.#run(memory, 'decide'),
+          memory.words[(INPUT + IN_HEAD_LEN) >> 2]!,
+        )
+        if (decision.kind !== 'denied' || decision.denial.reason !== REASON_MEMORY) return decision
+      }
+      throw new BadOutput('the input does not fit a sandbox')
+    } catch (error) {
+      return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) }
     }
   }
 
@@ -276,6 +315,7 @@ export class Sidecars {
     memory.flags(sides)
     if (circuits !== null) memory.bytes(IN_CIRCUITS_PTR, circuits)
     memory.answers(answers)
+    this.inputs?.take(memory.memory)
     const decision = readDecision(memory, this.#run(memory, 'decide'), this.#input!.length)
     if (decision.kind === 'needs') this.#opened = memory
     return decision
