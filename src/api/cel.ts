@@ -20,6 +20,8 @@ export type Cel =
       readonly head: 'request' | 'response'
       readonly name: string
     }
+  /** What the sidecar has evaluated of an expression that only the engine can finish (policy/cel-program.ts). */
+  | { readonly op: 'value'; readonly type: CelType; readonly index: number }
   | { readonly op: 'has' | 'not'; readonly type: 'truth'; readonly args: readonly [Cel] }
   /** `string(x)` of a number or a truth value. */
   | { readonly op: 'text'; readonly type: 'text'; readonly args: readonly [Cel] }

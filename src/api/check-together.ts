@@ -1,7 +1,7 @@
 import { isMapping } from './fields.ts'
 import { quote } from './kubernetes-name.ts'
 import type { ManifestError } from './manifest-error.ts'
-import { BUILT_IN_PROVIDER, defaultMeshConfig } from './mesh-config.ts'
+import { BUILT_IN_PROVIDER, defaultMeshConfig, METRICS_PROVIDER } from './mesh-config.ts'
 import type { Kind, Resource } from './resource.ts'
 import type { YamlDocument } from './yaml-document.ts'
 
@@ -109,11 +109,15 @@ function checkAuthorizers(found: readonly Found[]): ManifestError[] {
 function checkProviders(found: readonly Found[]): ManifestError[] {
   const mesh = found.find(({ resource }) => resource?.kind === 'MeshConfig')?.resource
   if (mesh?.kind !== 'MeshConfig') return []
-  const known = new Set([BUILT_IN_PROVIDER, ...mesh.spec.extensionProviders.map(({ name }) => name)])
+  const known = new Set([
+    BUILT_IN_PROVIDER,
+    METRICS_PROVIDER,
+    ...mesh.spec.extensionProviders.map(({ name }) => name),
+  ])
   const errors: ManifestError[] = []
   for (const { document, at, resource } of found) {
     if (resource?.kind !== 'Telemetry') continue
-    for (const list of ['tracing', 'accessLogging'] as const) {
+    for (const list of ['tracing', 'accessLogging', 'metrics'] as const) {
       resource.spec[list].forEach(({ providers = [] }, entry) => {
         providers.forEach(({ name }, index) => {
           if (known.has(name)) return

@@ -32,7 +32,7 @@ const collector = mapping({
   maxTagLength: integer(1, 4_096).optional(),
 })
 
-const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'envoyExtAuthzHttp']
+const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'envoyExtAuthzHttp', 'prometheus']
 
 export const extensionProvider = across(
   mapping({
@@ -50,7 +50,7 @@ export const extensionProvider = across(
     opencensus: unsupported(LATER),
     skywalking: unsupported(LATER),
     stackdriver: unsupported(LATER),
-    prometheus: unsupported('metrics are not available yet: remove the provider'),
+    prometheus: mapping({}).optional(),
     sds: unsupported(LATER),
   }),
   (value, context) => {

@@ -24,6 +24,8 @@ export type Limits = MeshConfigSpec['limits']
 
 /** The provider of access logs that needs no MeshConfig: lines to standard output. */
 export const BUILT_IN_PROVIDER = 'envoy'
+/** The provider of metrics that needs no MeshConfig: `mayfly up` serves them; it may be listed too, as Istio's own MeshConfig does. */
+export const METRICS_PROVIDER = 'prometheus'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -81,7 +83,7 @@ const meshConfigSpec = across(
     defaultProviders: mapping({
       tracing: providerNames,
       accessLogging: providerNames,
-      metrics: unsupported('metrics are not available yet: remove the field'),
+      metrics: providerNames,
     }).prefault({}),
     outboundTrafficPolicy: mapping({
       mode: word(['REGISTRY_ONLY'], {
@@ -165,8 +167,9 @@ function checkProviders(spec: Readonly<Record<string, unknown>>, context: CheckC
     }
     names.push(name)
   })
+  names.push(METRICS_PROVIDER)
   const defaults = isMapping(spec.defaultProviders) ? spec.defaultProviders : {}
-  for (const field of ['tracing', 'accessLogging']) {
+  for (const field of ['tracing', 'accessLogging', 'metrics']) {
     const wanted: unknown = defaults[field]
     if (!Array.isArray(wanted)) continue
     wanted.forEach((name: unknown, index) => {

@@ -170,12 +170,23 @@ test('Sidecar and Telemetry in all their versions', () => {
           env: { environment: { name: 'NAME', defaultValue: 'x' } },
           header: { header: { name: 'x-name', defaultValue: 'a b' } },
           literal: { literal: { value: 'v' } },
-          formatter: { formatter: { value: '%REQ(a)%' } },
         },
       },
       { match: { mode: 'SERVER' }, randomSamplingPercentage: 0 },
     ],
     accessLogging: [{ match: { mode: 'SERVER' }, providers: [{ name: 'envoy' }], disabled: true }],
+    metrics: [
+      {
+        providers: [{ name: 'prometheus' }],
+        overrides: [
+          {
+            match: { metric: 'REQUEST_COUNT', mode: 'CLIENT' },
+            disabled: false,
+            tagOverrides: { source_app: { operation: 'REMOVE' } },
+          },
+        ],
+      },
+    ],
   }
   for (const version of ['v1', 'v1alpha1']) {
     assert.deepEqual(
@@ -216,8 +227,9 @@ test('a mesh without MeshConfig has the defaults; one with takes what is given',
       },
       { name: 'text', envoyFileAccessLog: { path: '/dev/stderr', logFormat: { text: '%PROTOCOL%\n' } } },
       { name: 'otel', opentelemetry: { service: 'otel.monitoring.svc.cluster.local', port: 4317 } },
+      { name: 'prometheus', prometheus: {} },
     ],
-    defaultProviders: { tracing: ['otel'], accessLogging: ['logs', 'envoy'] },
+    defaultProviders: { tracing: ['otel'], accessLogging: ['logs', 'envoy'], metrics: ['prometheus'] },
     outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
     domain: 'mesh.example',
     defaultAuthorization: 'allow',

@@ -1,10 +1,13 @@
 import { z } from 'zod'
+import { checkCel } from './cel.ts'
+import type { CelType } from './cel-attribute.ts'
 import {
   across,
   type CheckContext,
   filledList,
   list,
   mapping,
+  reading,
   report,
   text,
   unsupported,
@@ -15,7 +18,7 @@ import { type Manifest, manifest } from './manifest.ts'
 import { metadata } from './metadata.ts'
 import { selector } from './selector.ts'
 
-/** Which spans and access-log lines the selected functions produce: Istio's Telemetry. */
+/** Which spans, access-log lines and metrics the selected functions produce: Istio's Telemetry. */
 export type Telemetry = Manifest<
   'telemetry.istio.io/v1' | 'telemetry.istio.io/v1alpha1',
   'Telemetry',
@@ -25,6 +28,8 @@ export type TelemetrySpec = z.output<typeof telemetrySpec>
 export type Tracing = z.output<typeof tracing>
 export type AccessLogging = z.output<typeof accessLogging>
 export type CustomTag = z.output<typeof customTag>
+export type Metrics = z.output<typeof metrics>
+export type MetricSelector = NonNullable<NonNullable<Metrics['overrides'][number]['match']>['metric']>
 
 const providers = filledList(mapping({ name: text(checkProviderName) }), 16).optional()
 
@@ -32,18 +37,23 @@ const match = mapping({
   mode: word(['CLIENT_AND_SERVER', 'CLIENT', 'SERVER']).default('CLIENT_AND_SERVER'),
 }).optional()
 
-const TAG_TYPES = ['literal', 'environment', 'header', 'formatter']
+function expression(types: readonly CelType[]) {
+  return reading((value) => checkCel(value, types))
+}
+
+const TAG_TYPES = ['literal', 'environment', 'header']
 
 const customTag = across(
   mapping({
     literal: mapping({ value: text(checkFilled) }).optional(),
     environment: mapping({ name: text(checkVariableName), defaultValue: text().optional() }).optional(),
     header: mapping({ name: text(checkFieldName), defaultValue: text().optional() }).optional(),
-    formatter: mapping({ value: text(checkFilled) }).optional(),
+    formatter: unsupported('formatters are not available: write literal, environment or header'),
   }),
   (value, context) => {
     const given = TAG_TYPES.filter((type) => value[type] !== undefined)
-    if (given.length === 0) report(context, 'missing-field', `expected ${TAG_TYPES.join(' or ')}`)
+    if (given.length === 0 && !Object.hasOwn(value, 'formatter'))
+      report(context, 'missing-field', `expected ${TAG_TYPES.join(' or ')}`)
     if (given.length > 1) report(context, 'conflict', `has ${given.join(' and ')}: keep one of them`)
   },
 )
@@ -80,7 +90,53 @@ const accessLogging = mapping({
   match,
   providers,
   disabled: z.boolean().optional(),
-  filter: unsupported('filters (CEL expressions) are not available yet: remove the field'),
+  filter: mapping({ expression: expression(['truth']) }).optional(),
+})
+
+/** Names of labels by Prometheus' rules; `le` is a histogram's own. */
+const LABEL = /^(?!__)(?!le$)[a-zA-Z_][a-zA-Z0-9_]*$/
+
+const tagOverride = across(
+  mapping({
+    operation: word(['UPSERT', 'REMOVE']).default('UPSERT'),
+    value: expression(['text', 'integer', 'truth']).optional(),
+  }),
+  (value, context) => {
+    const removes = value.operation === 'REMOVE'
+    if (removes && value.value !== undefined)
+      report(context, 'conflict', 'removes the tag and gives it a value: keep one of them', ['value'])
+    if (!removes && value.value === undefined)
+      report(context, 'missing-field', "expected an expression such as request.host or 'text'", ['value'])
+  },
+)
+
+const tagOverrides = across(z.record(z.string(), tagOverride), (tags, context) => {
+  for (const name of Object.keys(tags)) {
+    if (!LABEL.test(name))
+      report(context, 'bad-value', 'is no name of a metric tag: use letters, digits and "_"', [name])
+  }
+})
+
+const metricsOverride = mapping({
+  match: mapping({
+    metric: word([
+      ...['ALL_METRICS', 'REQUEST_COUNT', 'REQUEST_DURATION', 'REQUEST_SIZE', 'RESPONSE_SIZE'],
+      ...['TCP_OPENED_CONNECTIONS', 'TCP_CLOSED_CONNECTIONS', 'TCP_SENT_BYTES', 'TCP_RECEIVED_BYTES'],
+      ...['GRPC_REQUEST_MESSAGES', 'GRPC_RESPONSE_MESSAGES'],
+    ] as const).optional(),
+    customMetric: unsupported('there are no metrics but the standard ones: write metric'),
+    mode: word(['CLIENT_AND_SERVER', 'CLIENT', 'SERVER']).default('CLIENT_AND_SERVER'),
+  }).optional(),
+  disabled: z.boolean().optional(),
+  tagOverrides: tagOverrides.default({}),
+})
+
+const metrics = mapping({
+  providers,
+  overrides: list(metricsOverride, 64).default([]),
+  reportingInterval: unsupported(
+    'only TCP connections are reported at intervals, and there are none: remove the field',
+  ),
 })
 
 const telemetrySpec = across(
@@ -90,7 +146,7 @@ const telemetrySpec = across(
     targetRefs: unsupported('gateways and waypoints are not resources here: use selector'),
     tracing: list(tracing, 64).default([]),
     accessLogging: list(accessLogging, 64).default([]),
-    metrics: unsupported('metrics are not available yet: remove the field'),
+    metrics: list(metrics, 64).default([]),
   }),
   checkOncePerMode,
 )

@@ -7,6 +7,8 @@ import { type CheckService, checkServiceOf } from '../policy/external-authorizat
 import type { QuotaLimit } from '../policy/quota-limit.ts'
 import { quotaLimits } from '../policy/rate-limit.ts'
 import { type TokenKeys, tokenKeysOf } from '../policy/token-keys.ts'
+import { observationOf } from '../policy/observation.ts'
+import type { FunctionObservation } from '../policy/observation-plan.ts'
 import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
@@ -17,6 +19,8 @@ export interface CompiledFunction {
   spec: FunctionSpec
   /** Where its spans go; null: nowhere. */
   collector: string | null
+  /** What engines do with what its sidecars find out. */
+  observation: FunctionObservation
   /** Whom its CUSTOM policies ask; null where there are none. */
   checkService: CheckService | null
   /** By what its tokens are verified, by the numbers of its rules. */
@@ -45,6 +49,7 @@ export interface CompiledMesh {
   functions: ReadonlyMap<string, CompiledFunction>
   /** The policy for requests that name no function. */
   gateway: CompiledPolicy
+  gatewayObservation: FunctionObservation
   /** The modules that users' policies bring, by SHA-256. */
   modules: UserModules['bytes']
   limits: EngineLimits
@@ -115,6 +120,7 @@ export function compileView(
     policies,
     functions,
     gateway: gateway.policy,
+    gatewayObservation: copyOf(observationOf(view, null)),
     modules: modules.modules.bytes,
     limits: engineLimits(view.config),
   }
@@ -130,6 +136,7 @@ function compiledFunction(
   return {
     spec,
     collector: spanCollector(view, spec),
+    observation: observationOf(view, spec),
     checkService: checkServiceOf(view, spec),
     quotaLimits: quotaLimits(view, spec),
     tokenKeys: tokenKeysOf(view, spec),

@@ -7,6 +7,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
   const { config } = compiled
   return {
     gatewayPolicy: compiled.gateway.bytes,
+    gatewayObservation: compiled.gatewayObservation,
     accessLogFile: accessLogFile(config),
     limits: compiled.limits,
   }
@@ -14,7 +15,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 
 /** What an engine is told of one function. */
 export function functionSlice(
-  { spec, collector, checkService, tokenKeys, quotaLimits, traffic, userPolicies, policy }: CompiledFunction,
+  { spec, collector, observation, checkService, tokenKeys, quotaLimits, traffic, userPolicies, policy }: CompiledFunction,
   domain: string,
 ): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
@@ -29,6 +30,7 @@ export function functionSlice(
     responseStartTimeoutMs,
     idleTimeoutMs,
     collector,
+    observation,
     checkService,
     tokenRules: tokenKeys.map(({ source, timeoutMs }) => ({ keySet: source.id, timeoutMs })),
     quotaLimits,

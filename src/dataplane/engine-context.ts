@@ -2,6 +2,7 @@ import type { DecisionInputs } from './decision-inputs.ts'
 import type { DecisionRing } from './decision-ring.ts'
 import type { EngineCounters } from './engine-counters.ts'
 import type { MeshSlice } from './engine-messages.ts'
+import type { ExchangeMetrics } from './exchange-metrics.ts'
 import type { FunctionTable } from './function-table.ts'
 import type { Answerers } from './needs.ts'
 import type { RandomBytes } from './random-bytes.ts'
@@ -26,6 +27,7 @@ export interface EngineContext {
   readonly counters: EngineCounters
   readonly answerers: Answerers
   readonly decisions: DecisionRing
+  readonly metrics: ExchangeMetrics
   /** What decisions were made of, to make them once more. */
   readonly inputs: DecisionInputs
   readonly random: RandomBytes

@@ -1,6 +1,7 @@
 // What control and an engine say to each other. Messages are plain values, so any ordered channel can carry them.
 
 import type { CheckService } from '../policy/external-authorization.ts'
+import type { FunctionObservation } from '../policy/observation-plan.ts'
 import type { QuotaLimit } from '../policy/quota-limit.ts'
 import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
@@ -27,6 +28,8 @@ export interface FunctionSlice {
   idleTimeoutMs: number
   /** Where its spans go: the URL of an OTLP/HTTP collector; null: nowhere. */
   collector: string | null
+  /** What is done with what its sidecars find out: log filters, tags of metrics and spans. */
+  observation: FunctionObservation
   /** Whom CUSTOM policies ask; null where none applies. */
   checkService: CheckService | null
   /** By whose keys tokens are verified, by the numbers of its rules; absent where it takes no tokens. */
@@ -90,6 +93,8 @@ export interface EngineLimits {
 export interface MeshSlice {
   /** The policy for requests that name no function: what the gateway logs and traces them by. */
   gatewayPolicy: Uint8Array
+  /** What is done with what the gateway's sidecars find out of such requests; its workload is the gateway. */
+  gatewayObservation: FunctionObservation
   accessLogFile: string
   limits: EngineLimits
 }
@@ -115,7 +120,11 @@ export type ToEngine =
   /** The same for calls of functions, which requests that came in through any engine may need until they have ended. */
   | { type: 'drain' }
 
-export type EngineQuery = { kind: 'counters' } | { kind: 'decision'; requestId: string }
+export type EngineQuery =
+  | { kind: 'counters' }
+  /** Answered with an EngineMetrics (engine-metrics.ts). */
+  | { kind: 'metrics' }
+  | { kind: 'decision'; requestId: string }
 
 export interface DemandReport {
   key: string

@@ -14,6 +14,8 @@ import type {
   MeshSlice,
   ToEngine,
 } from './engine-messages.ts'
+import type { EngineMetrics } from './engine-metrics.ts'
+import { ExchangeMetrics } from './exchange-metrics.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
 import { KeySets } from './key-sets.ts'
@@ -41,6 +43,8 @@ export interface EngineHooks {
   writeLog(line: Buffer): void
   /** Takes a span that has ended. */
   recordSpan(facts: SpanFacts): void
+  /** What is counted outside the engine itself, by part. */
+  counters?(): EngineMetrics['counters']
   /** The mesh's settings are new, the access log's file among them. */
   meshChanged(mesh: MeshSlice): void
 }
@@ -82,6 +86,7 @@ export class Engine {
         quotaAnswerer(this.#quota),
       ]),
       decisions: new DecisionRing(DECISIONS_KEPT),
+      metrics: new ExchangeMetrics(),
       inputs: new DecisionInputs(INPUT_BYTES, DECISIONS_KEPT * 2),
       random: new RandomBytes(),
       writeLog: hooks.writeLog,
@@ -177,9 +182,14 @@ export class Engine {
   }
 
   #answer(query: EngineQuery): unknown {
+    if (query.kind === 'metrics') return this.#metrics()
     if (query.kind === 'decision') return this.#context.decisions.find(query.requestId) ?? null
+    return { ...this.#context.counters, ...this.#parts() }
+  }
+
+  /** What the engine's parts have counted. */
+  #parts(): object {
     return {
-      ...this.#context.counters,
       checks: this.#checks.counters,
       quota: this.#quota.counters,
       tokens: { ...this.#tokens.counters, ...this.#tokens.cache.counters, ...this.#keySets.counters },
@@ -192,6 +202,12 @@ export class Engine {
     if (traffic === null) return null
     const { counters } = this.#context
     return new Circuits(traffic, { counters, random: Math.random, now: () => performance.now() })
+  }
+
+  #metrics(): EngineMetrics {
+    const { metrics, counters } = this.#context
+    const parts = { ...this.#parts(), metrics: metrics.counters, ...this.#hooks.counters?.() }
+    return { exchanges: metrics.snapshot(), counters: { engine: counters, ...parts } as EngineMetrics['counters'] }
   }
 
   #newEndpoints(key: string): EndpointSet {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NOTHING_OBSERVED } from '../policy/observation-plan.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
 import { FunctionTable } from './function-table.ts'
@@ -16,6 +17,7 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
     responseStartTimeoutMs: 0,
     idleTimeoutMs: 0,
     collector: null,
+    observation: NOTHING_OBSERVED,
     checkService: null,
     traffic: null,
     policy: Buffer.from(key),

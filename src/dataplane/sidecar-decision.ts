@@ -1,5 +1,7 @@
 // What engine and sidecars say to each other, as values.
 
+import type { CelValue } from '../policy/evaluate-cel.ts'
+
 /** What the engine knows of a connection. Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 export interface ConnectionFacts {
   direction: number
@@ -102,7 +104,8 @@ export type ResponseDecision =
       body: number
       sendBody: number
       bodyLength: number
-      observed: Observed
+      log: LogLine | null
+      values: readonly CelValue[] | null
     }
   /** `denial`: the upstream's response is replaced, by a policy's word. */
   | { kind: 'bad'; reason: number; denial?: { status: number; text: string; fields: string } }

@@ -1,6 +1,8 @@
 // Reading what a sidecar leaves in its memory. All of it is hostile: the sidecar has read bytes that anyone may have sent,
 // and might be broken. An address, a length, a count or a flag is checked before it is used.
 
+import type { CelValue } from '../policy/evaluate-cel.ts'
+import { MAX_VALUES, VALUE_ERROR, VALUE_INTEGER, VALUE_TEXT, VALUE_TRUTH } from '../sidecar/layout/observation.ts'
 import { REASONS } from '../sidecar/layout/reasons.ts'
 import {
   BODY_CHUNKED,
@@ -39,6 +41,7 @@ import {
   OUT_STATUS,
   OUT_TEXT_PTR,
   OUT_TRACE_PTR,
+  OUT_VALUES_PTR,
   OUT_VERDICTS,
   OUTPUT,
   VERDICT_SIZE,
@@ -261,6 +264,50 @@ export function readPort(from: SidecarMemory): number {
 export function readDenialText(from: SidecarMemory, reason: number): string {
   if (word(from, OUT_TEXT_PTR) === 0) return REASONS[reason]!.text
   return readBytes(from, OUT_TEXT_PTR, MAX_TEXT, "the denial's text").toString('utf8')
+}
+
+/** The values that an observation gives; null where there are none. */
+export function readValues(from: SidecarMemory): CelValue[] | null {
+  const bytes = readBytes(from, OUT_VALUES_PTR, from.size, 'the values')
+  if (bytes.length === 0) return null
+  const values: CelValue[] = []
+  let at = 0
+  while (at < bytes.length) {
+    const size = sizeOfValue(bytes, at)
+    if (size === 0 || size > bytes.length - at || values.length === MAX_VALUES)
+      throw new BadOutput(`value ${values.length} is none`)
+    values.push(valueAt(bytes, at, size))
+    at += size
+  }
+  return values
+}
+
+function sizeOfValue(bytes: Buffer, at: number): number {
+  switch (bytes[at]) {
+    case VALUE_ERROR:
+      return 1
+    case VALUE_TRUTH:
+      return 2
+    case VALUE_INTEGER:
+      return 9
+    case VALUE_TEXT:
+      return at + 3 > bytes.length ? 0 : 3 + bytes.readUInt16LE(at + 1)
+    default:
+      return 0
+  }
+}
+
+function valueAt(bytes: Buffer, at: number, size: number): CelValue {
+  switch (bytes[at]) {
+    case VALUE_TRUTH:
+      return bytes[at + 1] !== 0
+    case VALUE_INTEGER:
+      return bytes.readInt32LE(at + 5) * 0x1_0000_0000 + bytes.readUInt32LE(at + 1)
+    case VALUE_TEXT:
+      return bytes.toString('latin1', at + 3, at + size)
+    default:
+      return null
+  }
 }
 
 export function readLog(from: SidecarMemory): LogLine | null {

@@ -175,6 +175,7 @@ function readResponse(from: SidecarMemory, received: number): ResponseDecision {
     body,
     sendBody,
     bodyLength,
-    observed: { log: readLog(from), values: readValues(from) },
+    log: readLog(from),
+    values: readValues(from),
   }
 }

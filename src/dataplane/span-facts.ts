@@ -1,3 +1,6 @@
+import type { CelScope } from '../policy/evaluate-cel.ts'
+import type { SpanTag } from '../policy/observation-plan.ts'
+
 /** What an engine knows of one sidecar's span when its exchange has ended. Valid only during the call that hands it over. */
 export interface SpanFacts {
   /** Where it goes: the URL of a collector that takes OTLP over HTTP. */
@@ -14,4 +17,12 @@ export interface SpanFacts {
   startMs: number
   durationMs: number
   status: number
+  /** Bytes of the bodies. */
+  bytesReceived: number
+  bytesSent: number
+  /** RESPONSE_FLAG_* bits. */
+  responseFlags: number
+  /** Tags of the function's own; those that depend on the exchange are asked of `scope`. */
+  tags: readonly SpanTag[]
+  scope: CelScope
 }

@@ -149,7 +149,13 @@ export function telemetry(
     apiVersion: 'telemetry.istio.io/v1',
     kind: 'Telemetry',
     metadata: { name, namespace, labels: {}, annotations: {} },
-    spec: { selector: { matchLabels }, tracing: [], accessLogging: [], ...spec } as Telemetry['spec'],
+    spec: {
+      selector: { matchLabels },
+      tracing: [],
+      accessLogging: [],
+      metrics: [],
+      ...spec,
+    } as Telemetry['spec'],
     source: { file: 'telemetry.yaml', line: 1 },
   }
 }

@@ -26,7 +26,7 @@ function telemetry(
   return {
     kind: 'Telemetry',
     metadata: { name, namespace, labels: {}, annotations: {} },
-    spec: { selector: { matchLabels }, tracing: [], accessLogging: accessLogging as Logging },
+    spec: { selector: { matchLabels }, tracing: [], accessLogging: accessLogging as Logging, metrics: [] },
     source: { file: `${name}.yaml`, line: 7 },
   } as unknown as Telemetry
 }
@@ -68,7 +68,7 @@ describe('who logs', () => {
     assert.equal(logs({}, [], null), '- -')
     assert.equal(logs(on, [], null), 'client server')
     assert.equal(
-      logs({ defaultProviders: { tracing: [], accessLogging: ['envoy'], metrics: undefined } }),
+      logs({ defaultProviders: { tracing: [], accessLogging: ['envoy'], metrics: [] } }),
       'client server',
     )
   })

@@ -1,3 +1,4 @@
+import type { Cel } from '../api/cel.ts'
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { Source } from '../api/manifest-error.ts'
 import { BUILT_IN_PROVIDER, type MeshConfigSpec } from '../api/mesh-config.ts'
@@ -84,6 +85,25 @@ function providersFor(
     }
   }
   return names
+}
+
+/**
+ * The filter of a function's log in one mode: that of the nearest entry for its provider, which may be none; null where
+ * every line is written.
+ */
+export function logFilter(
+  applicable: readonly Telemetry[],
+  mode: WorkloadMode,
+  config: MeshConfigSpec,
+): Cel | null {
+  const [name] = providersFor(applicable, mode, config)
+  const entries = applicable.flatMap(({ spec }) => spec.accessLogging)
+  const nearest = entries.findLast((entry) => {
+    const named = providerNames(entry)
+    const isMeant = name !== undefined && (named.length === 0 || named.includes(name))
+    return isMeant && entry.disabled !== true && isForMode(entry, mode)
+  })
+  return nearest?.filter?.expression ?? null
 }
 
 function programOf(

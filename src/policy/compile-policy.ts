@@ -24,6 +24,7 @@ import {
   SECTION_EXTERNAL_AUTHORIZATION,
   SECTION_HTTP,
   SECTION_IDENTITY,
+  SECTION_OBSERVATION,
   SECTION_PEER_AUTHENTICATION,
   SECTION_RATE_LIMIT,
   SECTION_ROUTES,
@@ -53,6 +54,7 @@ import { compileEgress } from './egress.ts'
 import { compileExternalAuthorization } from './external-authorization.ts'
 import { compileHttp } from './http.ts'
 import { compileIdentity } from './identity.ts'
+import { compileObservation } from './observation.ts'
 import { compilePeerAuthentication } from './peer-authentication.ts'
 import { compileRateLimit } from './rate-limit.ts'
 import { compileRoutes } from './routes.ts'
@@ -97,6 +99,7 @@ export function compilePolicy(mesh: MeshView, fn: FunctionSpec | null): PolicyCo
   sections.set(SECTION_HTTP, compileHttp(mesh.config))
   sections.set(SECTION_TRACING, compileTracing(mesh, fn))
   sections.set(SECTION_ACCESS_LOG, compileAccessLog(mesh, fn))
+  sections.set(SECTION_OBSERVATION, compileObservation(mesh, fn))
   if (fn !== null) {
     sections.set(SECTION_IDENTITY, compileIdentity(fn))
     sections.set(SECTION_AUTHORIZATION, compileAuthorization(mesh, fn))

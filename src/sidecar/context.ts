@@ -1,13 +1,16 @@
 // What a request phase leaves for the response phases of the same request. Only this file knows the form:
 //   u8 CONTEXT_MAGIC, u8 CONTEXT_* bits, u8 DIRECTION_*, u8 length of the Upgrade field,
 //   36 bytes request id (where CONTEXT_REQUEST_ID is set), the Upgrade field, u16 length and the operations on the
-//   response's fields (response-fields.ts), the access log's pieces
+//   response's fields (response-fields.ts), u16 length and what user policies carry (user-carry.ts),
+//   u16 length and what was found out for telemetry (observation.ts), the access log's pieces
 
 import { DIRECTION_INGRESS, IN_CONTEXT_LEN, IN_CONTEXT_PTR, IN_DIRECTION, INPUT } from './layout/record.ts'
 import { SCRATCH_REQUEST_ID } from './layout/scratch.ts'
 import { inU32, outByte, outBytes } from './message.ts'
+import { outObserved, takeObserved } from './observation.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 import { outResponseFields, takeResponseFields } from './response-fields.ts'
+import { outCarry, takeCarry } from './user-carry.ts'
 
 const CONTEXT_MAGIC: u32 = 0xc1
 const HEADER: i32 = 4
@@ -39,6 +42,8 @@ export function outContext(withBits: i32, direction: i32, upgradePtr: i32, upgra
   if ((withBits & CONTEXT_REQUEST_ID) != 0) outBytes(SCRATCH_REQUEST_ID, REQUEST_ID_LEN)
   outBytes(upgradePtr, upgradeLen)
   outResponseFields()
+  outCarry()
+  outObserved()
 }
 
 /**
@@ -65,7 +70,11 @@ export function readContext(): bool {
   }
   upgrade = p
   if (end - p < upgradeSize) return false
-  pieces = takeResponseFields(p + upgradeSize, end)
+  p = takeResponseFields(p + upgradeSize, end)
+  if (p == 0) return false
+  p = takeCarry(p, end)
+  if (p == 0) return false
+  pieces = takeObserved(p, end)
   if (pieces == 0) return false
   piecesSize = end - pieces
   return true

@@ -1,6 +1,5 @@
 // The values that a log line can show, one function for each kind; false where the value is absent.
 
-import { COLON, LF } from './bytes.ts'
 import {
   LOG_AUTHORITY,
   LOG_CLUSTER,
@@ -45,8 +44,6 @@ import {
   IN_UPSTREAM_LEN,
   IN_UPSTREAM_PTR,
   INPUT,
-  OUT_HEAD_LEN,
-  OUT_SEND_PTR,
   OUT_STATUS,
   OUTPUT,
 } from './layout/record.ts'
@@ -63,7 +60,6 @@ import { beginValue, endValue, outEscaped, outNumber, outOwn, outValue } from '.
 import {
   authorityLen,
   authorityPtr,
-  equalIgnoreCase,
   fieldId,
   fieldValueLen,
   fieldValuePtr,
@@ -80,6 +76,7 @@ import {
   remoteIpPtr,
   requestIdPtr,
 } from './message.ts'
+import { findReplyField, replyFieldLen, replyFieldPtr } from './reply-field.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
 import { writeTraceparentValue } from './traceparent.ts'
@@ -159,25 +156,10 @@ function outField(form: i32, limit: i32, field: i32): bool {
   return true
 }
 
-/** A field of the mesh's own reply, which has no field table: it is read from the lines that were written. */
 function outReplyField(form: i32, limit: i32, name: i32, nameLen: i32): bool {
-  const start = load<i32>(OUTPUT + OUT_SEND_PTR)
-  const end = start + load<i32>(OUTPUT + OUT_HEAD_LEN)
-  let line = start
-  while (line < end) {
-    let next = line
-    while (next < end && load<u8>(next) != LF) next++
-    if (
-      next - line > nameLen + 2 &&
-      load<u8>(line + nameLen) == COLON &&
-      equalIgnoreCase(line, nameLen, name, nameLen)
-    ) {
-      outValue(form, limit, line + nameLen + 2, next - 1 - (line + nameLen + 2))
-      return true
-    }
-    line = next + 1
-  }
-  return false
+  if (!findReplyField(name, nameLen)) return false
+  outValue(form, limit, replyFieldPtr(), replyFieldLen())
+  return true
 }
 
 function outPath(form: i32, limit: i32): bool {
@@ -214,6 +196,12 @@ function outStatus(): bool {
 }
 
 function outDetails(form: i32, limit: i32, section: i32, table: i32, entries: i32): bool {
+  const entry = detailsEntry(table, entries)
+  return outPresent(form, limit, section + load<i32>(entry + 4), load<i32>(entry + 8))
+}
+
+/** The entry of a table of LOG_DETAILS that is for this response. */
+export function detailsEntry(table: i32, entries: i32): i32 {
   const entrySize = 12
   let chosen = table
   if (inU32(IN_LOCAL_STATUS) != 0) {
@@ -222,5 +210,5 @@ function outDetails(form: i32, limit: i32, section: i32, table: i32, entries: i3
     chosen = table + entrySize
     while (chosen < last && (load<u32>(chosen) & flags) == 0) chosen += entrySize
   }
-  return outPresent(form, limit, section + load<i32>(chosen + 4), load<i32>(chosen + 8))
+  return chosen
 }

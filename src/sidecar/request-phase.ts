@@ -34,6 +34,7 @@ import {
   SECTION_EXTERNAL_AUTHORIZATION,
   SECTION_HTTP,
   SECTION_IDENTITY,
+  SECTION_OBSERVATION,
   SECTION_PEER_AUTHENTICATION,
   SECTION_RATE_LIMIT,
   SECTION_ROUTES,
@@ -112,6 +113,7 @@ import {
   sealRequest,
 } from './message.ts'
 import { beginNeeds, hasNeeds } from './needs.ts'
+import { observeRequest } from './observation.ts'
 import { normalisePath } from './path.ts'
 import { judgePeerAuthentication } from './peer-authentication.ts'
 import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
@@ -125,6 +127,7 @@ import { forgetResponseFields } from './response-fields.ts'
 import { takeRoute } from './routes.ts'
 import { prepareTrace, sampled } from './trace.ts'
 import { expectsContinue, readExpectations, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
+import { forgetCarry } from './user-carry.ts'
 import { runUserPolicies } from './user-policies.ts'
 
 let opened: bool = false
@@ -200,6 +203,7 @@ function begin(): void {
   restoreTarget()
   forgetResponseFields()
   forgetClaims()
+  forgetCarry()
 }
 
 function wait(): i32 {
@@ -212,19 +216,17 @@ function judge(): i32 {
     return judgeEgress(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
   const flags: i32 = inU32(IN_FLAGS)
   let verdict = VERDICT_ALLOW
-  if ((flags & IN_FLAG_ROUTE) != 0) verdict = judgeRoute()
+  if ((flags & IN_FLAG_ROUTE) != 0)
+    verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
+  // It judges where the engine injects counts, as the one that chooses the instance does.
+  if (verdict == VERDICT_ALLOW)
+    verdict = judgeBreaker(sectionPtr(SECTION_BREAKER), sectionLen(SECTION_BREAKER))
   if (verdict != VERDICT_ALLOW || (flags & IN_FLAG_SERVE) == 0) return verdict
   return judgeService()
 }
 
-// The client's side of a call.
-function judgeRoute(): i32 {
-  const verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
-  if (verdict != VERDICT_ALLOW) return verdict
-  return judgeBreaker(sectionPtr(SECTION_BREAKER), sectionLen(SECTION_BREAKER))
-}
-
-// The workload's side, in Istio's order: who is there, who asks, whether it may, how often.
+// The workload's side, in Istio's order: who is there, what a check service says (it may set the token that is judged next), who
+// asks, whether it may, how often.
 function judgeService(): i32 {
   let verdict = judgePeerAuthentication(
     sectionPtr(SECTION_PEER_AUTHENTICATION),
@@ -252,6 +254,7 @@ function judgeService(): i32 {
 }
 
 function finishRequest(result: i32): i32 {
+  observeRequest(sectionPtr(SECTION_OBSERVATION), sectionLen(SECTION_OBSERVATION))
   writeContext(contextBits(), true)
   return outOverflowed() ? refuseForMemory() : finishAs(result)
 }

@@ -20,7 +20,7 @@ import { readFieldSection } from './field-section.ts'
 import { outFieldLines } from './fields.ts'
 import { outFraming, readFraming, statedBody, statedLength, statesLength } from './framing.ts'
 import { FIELD_INTERNAL, FIELD_TRAILER, FIELD_UPGRADE, FIELD_X_REQUEST_ID } from './layout/fields.ts'
-import { SECTION_ACCESS_LOG, SECTION_USER_POLICIES } from './layout/policy.ts'
+import { SECTION_ACCESS_LOG, SECTION_OBSERVATION, SECTION_USER_POLICIES } from './layout/policy.ts'
 import {
   BODY_CHUNKED,
   BODY_CLOSE,
@@ -57,6 +57,7 @@ import {
   REASON_POLICY,
   REASON_TOO_MANY_ADDED,
   REASON_UPGRADE,
+  REASON_USER_POLICY,
   RESULT_BAD,
   RESULT_FORWARD,
   RESULT_INCOMPLETE,
@@ -82,6 +83,7 @@ import {
   sealRequest,
 } from './message.ts'
 import { beginNeeds, hasNeeds } from './needs.ts'
+import { observeResponse } from './observation.ts'
 import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
 import { INCOMPLETE, refusedReason } from './refusal.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
@@ -168,7 +170,8 @@ function takeFinal(): i32 {
     sectionPtr(SECTION_USER_POLICIES),
     sectionLen(SECTION_USER_POLICIES),
   )
-  if (verdict != VERDICT_ALLOW) return hasNeeds() ? finishAs(RESULT_NEEDS) : bad(REASON_POLICY)
+  if (hasNeeds()) return outOverflowed() ? bad(REASON_MEMORY) : finishAs(RESULT_NEEDS)
+  if (verdict != VERDICT_ALLOW) return outOverflowed() ? bad(REASON_MEMORY) : bad(REASON_USER_POLICY)
   if (!applyResponseFields()) return bad(REASON_TOO_MANY_ADDED)
   // 204 has neither body nor framing fields (RFC 9110 8.6, RFC 9112 6.1): with them nobody knows what follows.
   if (status == 204 && statedBody() != BODY_NONE) return bad(REASON_FRAMING)
@@ -237,14 +240,16 @@ function droppedFields(): u64 {
   return HOP_BY_HOP | FRAMING | setOf(FIELD_INTERNAL) | setOf(FIELD_X_REQUEST_ID)
 }
 
-/** Ends a final response with its access-log line. */
+/** Ends a final response with what is observed of it and its access-log line. */
 function finish(): i32 {
-  logResponse(
-    sectionPtr(SECTION_ACCESS_LOG),
-    sectionLen(SECTION_ACCESS_LOG),
-    contextPiecesPtr(),
-    contextPiecesLen(),
-  )
+  if (observeResponse(sectionPtr(SECTION_OBSERVATION), sectionLen(SECTION_OBSERVATION))) {
+    logResponse(
+      sectionPtr(SECTION_ACCESS_LOG),
+      sectionLen(SECTION_ACCESS_LOG),
+      contextPiecesPtr(),
+      contextPiecesLen(),
+    )
+  }
   return outOverflowed() ? bad(REASON_MEMORY) : finishAs(RESULT_FORWARD)
 }
 

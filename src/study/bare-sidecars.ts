@@ -81,6 +81,7 @@ export class BareSidecars implements Judge {
       sendBody: body,
       bodyLength,
       log: null,
+      values: null,
     }
   }
 
@@ -97,6 +98,7 @@ export class BareSidecars implements Judge {
       sendBody: BODY_LENGTH,
       bodyLength: text.length + 1,
       log: null,
+      values: null,
     }
   }
 

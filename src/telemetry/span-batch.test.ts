@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ExchangeScope } from '../dataplane/exchange-scope.ts'
 import type { SpanFacts } from '../dataplane/span-facts.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
 import { SpanBatch } from './span-batch.ts'
 
+const FIGURES = {
+  bytesReceived: 7,
+  bytesSent: 1_000,
+  durationMs: 2,
+  responseMs: null,
+  requestMs: null,
+  responseFlags: 0,
+}
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const facts = (changes: Partial<SpanFacts> = {}): SpanFacts => ({
   collector: 'http://127.0.0.1:4318/v1/traces',
@@ -15,6 +24,11 @@ const facts = (changes: Partial<SpanFacts> = {}): SpanFacts => ({
   startMs: 1_764_000_000_000,
   durationMs: 2,
   status: 200,
+  bytesReceived: 7,
+  bytesSent: 1_000,
+  responseFlags: 0,
+  tags: [],
+  scope: new ExchangeScope(FIGURES, null),
   ...changes,
 })
 

@@ -2,9 +2,18 @@ import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { ExchangeScope } from '../dataplane/exchange-scope.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
 import { SpanExporter } from './span-exporter.ts'
 
+const FIGURES = {
+  bytesReceived: 7,
+  bytesSent: 1_000,
+  durationMs: 2,
+  responseMs: null,
+  requestMs: null,
+  responseFlags: 0,
+}
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const facts = (collector: string, direction = DIRECTION_INBOUND) => ({
   collector,
@@ -16,6 +25,11 @@ const facts = (collector: string, direction = DIRECTION_INBOUND) => ({
   startMs: 1_764_000_000_000,
   durationMs: 1.5,
   status: 503,
+  bytesReceived: 7,
+  bytesSent: 1_000,
+  responseFlags: 0,
+  tags: [],
+  scope: new ExchangeScope(FIGURES, null),
 })
 
 async function collectorOf(status: number): Promise<{ url: string; bodies: Buffer[]; server: Server }> {

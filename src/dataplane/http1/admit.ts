@@ -8,6 +8,7 @@ import {
   OUT_FLAG_KEEP_ALIVE,
   RESPONSE_FLAG_DPE,
 } from '../../sidecar/layout/record.ts'
+import type { FunctionObservation } from '../../policy/observation-plan.ts'
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
@@ -21,6 +22,10 @@ export interface JudgedStage extends StageRecord {
   trace: string
   /** Where the function's spans go. */
   collector: string | null
+  /** What is done with what its sidecars find out. */
+  observation: FunctionObservation
+  /** The other side of the call, where it is a function that this engine knows. */
+  other: FunctionEntry | null
 }
 
 /** One sidecar of a request's chain: the policy that it judges by and what it left for its response phase. */
@@ -120,7 +125,7 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
   const client = { caller: null, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
   return after(judge(engine, sitting, duty), (decision) =>
-    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision)]),
+    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision, null)]),
   )
 }
 
@@ -136,7 +141,7 @@ function fromFunction(
   const target = callee?.slice.key ?? ''
   const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES, client: null }
   return after(judge(engine, sitting, duty), (outbound) => {
-    const records = [record(from, DIRECTION_OUTBOUND, outbound)]
+    const records = [record(from, DIRECTION_OUTBOUND, outbound, callee ?? null)]
     if (outbound.kind === 'denied') {
       engine.counters.denied++
       const { denial } = outbound
@@ -165,7 +170,7 @@ function toCallee(
   const client = { caller: from.slice.key, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
   return after(judge(engine, sitting, duty), (inbound) => {
-    records.push(record(callee, DIRECTION_INBOUND, inbound))
+    records.push(record(callee, DIRECTION_INBOUND, inbound, from))
     return settle(engine, client, callee, inbound, outbound, stages, records)
   })
 }
@@ -286,11 +291,17 @@ function stageOf(entry: FunctionEntry, context: Buffer): Stage {
   return { policy: entry.policy, context, entry }
 }
 
-function record(entry: FunctionEntry, direction: number, decision: Decision): JudgedStage {
-  const { key, policyHash, collector } = entry.slice
+function record(
+  entry: FunctionEntry,
+  direction: number,
+  decision: Decision,
+  other: FunctionEntry | null,
+): JudgedStage {
+  const { key, policyHash, collector, observation } = entry.slice
   const judged =
     decision.kind === 'denied' ? decision.denial : decision.kind === 'forward' ? decision : UNJUDGED
-  return { function: key, policyHash, direction, verdicts: judged.verdicts, trace: judged.trace, collector }
+  const { verdicts, trace } = judged
+  return { function: key, policyHash, direction, verdicts, trace, collector, observation, other }
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -1,6 +1,12 @@
+import type { Cel } from '../../api/cel.ts'
+import { type CelScope, evaluateCel } from '../../policy/evaluate-cel.ts'
+import { UNKNOWN_WORKLOAD } from '../../policy/workload.ts'
+import { DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
+import type { MeteredExchange } from '../exchange-metrics.ts'
+import { ExchangeScope } from '../exchange-scope.ts'
 import { type ExchangeFigures, fillLogLine } from '../log-line.ts'
-import type { LogLine } from '../sidecar.ts'
+import type { Observed } from '../sidecar.ts'
 import type { JudgedStage } from './admit.ts'
 
 /** A request that has been answered, or given up: what is counted, logged and kept of it. */
@@ -9,35 +15,113 @@ export interface ExchangeRecord {
   /** Milliseconds since the epoch at which its head had arrived. */
   time: number
   status: number
+  /** In the order in which they judged the request; none where no function's sidecar did. */
   stages: JudgedStage[]
   /** The head that was forwarded; null where none was. */
   head: Buffer | null
-  logs: readonly LogLine[]
+  /** What each sidecar's response phase left, from the innermost outwards; missing where it failed. */
+  observed: readonly Observed[]
   figures: ExchangeFigures
 }
 
-/** Counts, logs and keeps it for `mayfly explain`; once for each request. */
+/** Counts, traces, logs and keeps it for `mayfly explain`; once for each request. */
 export function recordExchange(engine: EngineContext, record: ExchangeRecord): void {
-  const { requestId, time, status, stages, logs, figures } = record
-  for (const stage of stages)
-    if (stage.trace !== '' && stage.collector !== null) recordSpan(engine, record, stage)
+  const { requestId, time, status, stages, observed, figures } = record
+  const { durationMs, bytesReceived, bytesSent, responseFlags } = figures
+  const metered = { status, responseFlags, durationMs, bytesReceived, bytesSent }
+  if (stages.length === 0) recordUnnamed(engine, record, metered)
+  for (let i = stages.length - 1; i >= 0; i--) {
+    const stage = stages[i]!
+    const seen = observed[stages.length - 1 - i]
+    const scope = new ExchangeScope(figures, seen?.values ?? null)
+    count(engine, stage, metered, scope)
+    const { client, server } = stage.observation
+    if (seen)
+      log(
+        engine,
+        seen,
+        stage.direction === DIRECTION_OUTBOUND ? client.logFilter : server.logFilter,
+        scope,
+        figures,
+      )
+    if (stage.trace !== '' && stage.collector !== null) recordSpan(engine, record, stage, scope)
+  }
   countStatus(engine, status)
-  for (const log of logs) engine.writeLog(fillLogLine(log, figures))
-  engine.decisions.add({ requestId, time, durationMs: figures.durationMs, status, stages })
+  engine.decisions.add({ requestId, time, durationMs, status, stages })
 }
 
-function recordSpan(engine: EngineContext, record: ExchangeRecord, stage: JudgedStage): void {
-  const { head, requestId, status } = record
+/** The gateway's own record of a request that named no function, or was none. */
+function recordUnnamed(
+  engine: EngineContext,
+  { observed, figures }: ExchangeRecord,
+  metered: MeteredExchange,
+): void {
+  const { server, workload } = engine.mesh.gatewayObservation
+  const [seen] = observed
+  const scope = new ExchangeScope(figures, seen?.values ?? null)
+  engine.metrics.count(
+    server,
+    { reporter: 'source', source: workload, destination: null, mutual: false },
+    metered,
+    scope,
+  )
+  if (seen) log(engine, seen, server.logFilter, scope, figures)
+}
+
+/** At the gateway both sides are one sidecar; each is reported, as Istio's gateway and the workload behind it do. */
+function count(engine: EngineContext, stage: JudgedStage, metered: MeteredExchange, scope: CelScope): void {
+  const { metrics, mesh } = engine
+  const { observation, other, direction } = stage
+  const own = observation.workload
+  const peer = other?.slice.observation.workload ?? null
+  if (direction === DIRECTION_OUTBOUND) {
+    const edge = { reporter: 'source', source: own, destination: peer, mutual: peer !== null } as const
+    return metrics.count(observation.client, edge, metered, scope)
+  }
+  const isIngress = direction === DIRECTION_INGRESS
+  const source = isIngress ? mesh.gatewayObservation.workload : (peer ?? UNKNOWN_WORKLOAD)
+  if (isIngress) {
+    const edge = { reporter: 'source', source, destination: own, mutual: false } as const
+    metrics.count(observation.server, edge, metered, scope)
+  }
+  const edge = { reporter: 'destination', source, destination: own, mutual: peer !== null } as const
+  metrics.count(observation.server, edge, metered, scope)
+}
+
+/** `filter` is what is left of the log's filter once the sidecar has let the line through. */
+function log(
+  engine: EngineContext,
+  { log: line }: Observed,
+  filter: Cel | null,
+  scope: CelScope,
+  figures: ExchangeFigures,
+): void {
+  if (line === null || (filter !== null && evaluateCel(filter, scope) !== true)) return
+  engine.writeLog(fillLogLine(line, figures))
+}
+
+function recordSpan(
+  engine: EngineContext,
+  { head, requestId, status, time, figures }: ExchangeRecord,
+  stage: JudgedStage,
+  scope: CelScope,
+): void {
+  const { collector, trace, direction, observation, function: name } = stage
   engine.recordSpan({
-    collector: stage.collector!,
-    trace: stage.trace,
-    direction: stage.direction,
-    function: stage.function,
+    collector: collector!,
+    trace,
+    direction,
+    function: name,
     head,
     requestId,
-    startMs: record.time,
-    durationMs: record.figures.durationMs,
+    startMs: time,
+    durationMs: figures.durationMs,
     status,
+    bytesReceived: figures.bytesReceived,
+    bytesSent: figures.bytesSent,
+    responseFlags: figures.responseFlags,
+    tags: (direction === DIRECTION_OUTBOUND ? observation.client : observation.server).spanTags,
+    scope,
   })
 }
 

@@ -1,7 +1,7 @@
 import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
-import type { LogLine } from '../sidecar.ts'
+import type { Observed } from '../sidecar.ts'
 import type { Refused, Stage } from './admit.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { recordExchange } from './exchange-record.ts'
@@ -12,7 +12,8 @@ export interface LocalReply {
   bytes: Buffer
   /** Bytes of the body in `bytes`. */
   bodyBytes: number
-  logs: LogLine[]
+  /** Of each sidecar, from the innermost outwards. */
+  observed: Observed[]
 }
 
 /** Makes the reply by the innermost sidecar, then passes it outwards through the others, as any response. */
@@ -23,13 +24,12 @@ export function localReply(
   now: number,
 ): LocalReply {
   const { sidecars } = engine
-  const logs: LogLine[] = []
   const innermost = stages[stages.length - 1]!
   const { status, text, fields, flags } = refusal
   const { policy: own, context: left, entry: owner } = innermost
   const made = sidecars.reply(own, left, status, text, fields, now, flags, answerAtOnce(engine, owner))
   if (made.kind !== 'head') return lastResort(engine)
-  if (made.log) logs.push(made.log)
+  const observed: Observed[] = [made]
   let bytes = made.head
   let headLength = made.headLength
   for (let i = stages.length - 2; i >= 0; i--) {
@@ -37,11 +37,11 @@ export function localReply(
     const answer = answerAtOnce(engine, entry)
     const passed = sidecars.respond(policy, context, bytes, 0, bytes.length, now, '', flags, answer)
     if (passed.kind !== 'head') return lastResort(engine)
-    if (passed.log) logs.push(passed.log)
+    observed.push(passed)
     bytes = Buffer.concat([passed.head, bytes.subarray(passed.headLength)])
     headLength = passed.head.length
   }
-  return { status, bytes, bodyBytes: bytes.length - headLength, logs }
+  return { status, bytes, bodyBytes: bytes.length - headLength, observed }
 }
 
 /** Answers a request that no function gets to see. */
@@ -62,7 +62,7 @@ export function answerRefused(
     status: reply.status,
     stages: records,
     head: null,
-    logs: reply.logs,
+    observed: reply.observed,
     figures: {
       bytesReceived: 0,
       bytesSent: reply.bodyBytes,
@@ -79,5 +79,5 @@ function lastResort(engine: EngineContext): LocalReply {
   engine.counters.sidecarsFailed++
   const body = 'the sidecar failed\n'
   const head = `HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`
-  return { status: 500, bytes: Buffer.from(head + body, 'latin1'), bodyBytes: body.length, logs: [] }
+  return { status: 500, bytes: Buffer.from(head + body, 'latin1'), bodyBytes: body.length, observed: [] }
 }

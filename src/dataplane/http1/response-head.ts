@@ -50,7 +50,7 @@ export function judgeResponse(
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
   let outer = inner
   const observed: Observed[] = []
-  if (inner.kind === 'head') observed.push(inner.observed)
+  if (inner.kind === 'head') observed.push(inner)
   for (let i = stages.length - 2; i >= 0; i--) {
     const { policy, context, entry } = stages[i]!
     const answer = answerAtOnce(engine, entry)
@@ -67,7 +67,7 @@ export function judgeResponse(
     )
     if (next.kind !== inner.kind) return rejected(engine, next)
     outer = next as typeof outer
-    if (next.kind === 'head') observed.push(next.observed)
+    if (next.kind === 'head') observed.push(next)
   }
   if (inner.kind === 'interim' || outer.kind === 'interim') {
     return { kind: 'interim', head: outer.head, headLength: inner.headLength }

@@ -27,4 +27,5 @@ export const SECTION_PEER_AUTHENTICATION: i32 = 9
 export const SECTION_ROUTES: i32 = 10
 export const SECTION_BREAKER: i32 = 11
 export const SECTION_USER_POLICIES: i32 = 12
-export const SECTIONS: i32 = 13
+export const SECTION_OBSERVATION: i32 = 13
+export const SECTIONS: i32 = 14
