@@ -2,12 +2,17 @@ import { resolve } from 'node:path'
 import { formatManifestError } from '../api/manifest-error.ts'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import { readManifests } from '../api/read-manifests.ts'
+import { ofKind } from '../api/resource.ts'
 import { type CompiledMesh, compileMesh } from '../control/compile-mesh.ts'
 import { type ManifestFile, readManifestFolder } from '../control/manifest-folder.ts'
+import { moduleFile } from '../control/user-modules.ts'
 
-export type CompiledFiles = { ok: true; mesh: CompiledMesh } | { ok: false; errors: string[] }
+/** `modules` are the files of the modules that the manifests bring; absent where the manifests cannot be read. */
+export type CompiledFiles = ({ ok: true; mesh: CompiledMesh } | { ok: false; errors: string[] }) & {
+  modules?: string[]
+}
 export type LoadedFolder =
-  | { ok: true; mesh: CompiledMesh; files: ManifestFile[] }
+  | { ok: true; mesh: CompiledMesh; files: ManifestFile[]; modules?: string[] }
   | { ok: false; errors: string[] }
 
 /** Reads, checks and compiles the manifests under `paths`, all or nothing; each error is one line. */
@@ -45,7 +50,9 @@ export function compileFiles(
   const read = readManifests(files)
   if (!read.ok) return { ok: false, errors: read.errors.map(formatManifestError) }
   const compiled = compileMesh(read.resources, overrides)
-  return compiled.ok ? compiled : { ok: false, errors: compiled.errors.map(formatManifestError) }
+  const modules = ofKind(read.resources, 'WasmPolicy').map(moduleFile)
+  if (compiled.ok) return { ...compiled, modules }
+  return { ok: false, errors: compiled.errors.map(formatManifestError), modules }
 }
 
 export function readProblem(path: string, error: NodeJS.ErrnoException): string {

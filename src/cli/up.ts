@@ -65,10 +65,18 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   }
   process.on('exit', clean)
   const admin = await startAdminServer(socket.value, adminHandlers(running))
-  const watcher = watchManifestFolder(dir, loaded.files, {
-    changed: (files) => apply(running, dir, files, overrides),
-    unreadable: (error) => keepLast([readProblem(dir, error)]),
-  })
+  let modules = loaded.modules ?? []
+  const watcher = watchManifestFolder(
+    dir,
+    loaded.files,
+    {
+      changed: (files) => {
+        modules = apply(running, dir, files, overrides) ?? modules
+      },
+      unreadable: (error) => keepLast([readProblem(dir, error)]),
+    },
+    () => modules,
+  )
   stopOnSignal(async () => {
     watcher.close()
     admin.close()
@@ -84,18 +92,23 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   releaseMemorySoon()
 }
 
+/** Gives the modules that are to be watched from now on. */
 function apply(
   running: RunningMesh,
   dir: string,
   files: readonly ManifestFile[],
   overrides: ConfigOverrides,
-): void {
+): string[] | undefined {
   const startedAt = performance.now()
   const compiled = compileFiles(dir, files, overrides)
-  if (!compiled.ok) return keepLast(compiled.errors)
+  if (!compiled.ok) {
+    keepLast(compiled.errors)
+    return compiled.modules
+  }
   running.mesh.apply(compiled.mesh)
   releaseMemorySoon()
   notice(`applied ${dir} in ${Math.round(performance.now() - startedAt)} ms`)
+  return compiled.modules
 }
 
 function keepLast(errors: readonly string[]): void {

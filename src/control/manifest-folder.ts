@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { watch } from 'node:fs'
+import { statSync, watch } from 'node:fs'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
@@ -39,16 +39,19 @@ export interface FolderWatch {
 
 /**
  * Calls `changed` with the manifests in `path` when they are no longer `known`, and `unreadable` when they can't be read.
- * One call ends before the next begins.
+ * One call ends before the next begins. A change of one of the files that `besides` names then (modules that manifests bring) is a
+ * change of the manifests.
  */
 export function watchManifestFolder(
   path: string,
   known: readonly ManifestFile[],
   on: { changed(files: ManifestFile[]): void; unreadable(error: NodeJS.ErrnoException): void },
+  besides: () => readonly string[] = () => [],
 ): FolderWatch {
   const watchers = new Map<string, { close(): void }>()
   /** What was last reported: the files, or the message of an error. */
   let last: readonly Print[] | string = prints(known)
+  let lastBesides = stamps(besides())
   let timer: NodeJS.Timeout | undefined
   let since: number | null = null
   let reading = false
@@ -75,9 +78,11 @@ export function watchManifestFolder(
         files = await readManifestFolder(path)
         found = prints(files)
       }
-      if (closed || (typeof last !== 'string' && same(last, found))) return
+      const foundBesides = stamps(besides())
+      if (closed || (typeof last !== 'string' && same(last, found) && lastBesides === foundBesides)) return
       last = found
       on.changed(files)
+      lastBesides = stamps(besides())
     } catch (error) {
       const problem = error as NodeJS.ErrnoException
       if (closed || last === problem.message) return
@@ -94,7 +99,7 @@ export function watchManifestFolder(
     const wanted = new Set([dirname(await resolved(path))])
     const listed = await listManifests(path).catch(() => ({ folders: [], files: [] }))
     for (const folder of listed.folders) wanted.add(folder)
-    for (const file of listed.files) wanted.add(dirname(await resolved(file)))
+    for (const file of [...listed.files, ...besides()]) wanted.add(dirname(await resolved(file)))
     if (closed) return
     for (const [folder, watcher] of watchers) {
       if (wanted.has(folder)) continue
@@ -171,6 +176,16 @@ interface Print {
 
 function prints(files: readonly ManifestFile[]): Print[] {
   return files.map(({ path, text }) => ({ path, length: text.length, hash: hash('sha1', text) }))
+}
+
+/** What is remembered of files whose contents are not read here: when they were changed, and how large they are. */
+function stamps(paths: readonly string[]): string {
+  return paths
+    .map((path) => {
+      const found = statSync(path, { throwIfNoEntry: false })
+      return `${path} ${found?.mtimeMs} ${found?.size} ${found?.ino}`
+    })
+    .join('\n')
 }
 
 function same(a: readonly Print[], b: readonly Print[]): boolean {
