@@ -16,14 +16,10 @@ export interface EgressInput {
 /** The EGRESS section of a function: which callees it may know, and on which ports it is called. */
 export function compileEgress(input: EgressInput, fn: FunctionSpec): CompiledSection {
   const egress = egressSidecar(input, fn)
-  const ingress = sidecarFor(input, fn)?.spec.ingress ?? []
-  const ports = ingress.length > 0 ? ingress.map(({ port }) => port.number) : [fn.port]
+  const ports = acceptedPorts(input, fn)
   if (!egress) return { ok: true, bytes: encode(fn.key, null, ports), rules: [] }
   const { source } = egress
-  const callees = (egress.spec.egress ?? [])
-    .flatMap(({ hosts }) => hosts)
-    .map((host) => egressHostMatch(host, fn.namespace))
-    .filter((match): match is StringMatch => match !== null)
+  const callees = listedCallees(egress, fn)
   const sidecar = nameOf(egress)
   const refuse = (message: string): CompiledSection => ({
     ok: false,
@@ -40,6 +36,42 @@ export function compileEgress(input: EgressInput, fn: FunctionSpec): CompiledSec
     )
   }
   return { ok: true, bytes, rules: [{ policy: sidecar, index: 0, source }] }
+}
+
+/** The ports at which a function is called: those of its Sidecar's ingress, else its declared one. */
+export function acceptedPorts(input: EgressInput, fn: FunctionSpec): number[] {
+  const ingress = sidecarFor(input, fn)?.spec.ingress ?? []
+  return ingress.length > 0 ? ingress.map(({ port }) => port.number) : [fn.port]
+}
+
+/** Which callees ("namespace/name") a function may know: those of its Sidecar's egress hosts, where it has any. */
+export function knownCallees(input: EgressInput, fn: FunctionSpec): (callee: string) => boolean {
+  const egress = egressSidecar(input, fn)
+  if (!egress) return () => true
+  const matches = listedCallees(egress, fn)
+  return (callee) => matches.some((match) => fits(match, callee))
+}
+
+function fits(match: StringMatch, callee: string): boolean {
+  switch (match.form) {
+    case 'present':
+      return true
+    case 'exact':
+      return callee === match.text
+    case 'prefix':
+      return callee.startsWith(match.text)
+    case 'suffix':
+      return callee.endsWith(match.text)
+    default:
+      return false
+  }
+}
+
+function listedCallees({ spec }: Sidecar, fn: FunctionSpec): StringMatch[] {
+  return (spec.egress ?? [])
+    .flatMap(({ hosts }) => hosts)
+    .map((host) => egressHostMatch(host, fn.namespace))
+    .filter((match): match is StringMatch => match !== null)
 }
 
 /**
