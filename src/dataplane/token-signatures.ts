@@ -22,9 +22,11 @@ import { verifySignature } from './verify-signature.ts'
 /** What a need asks. */
 interface Question {
   readonly algorithm: string
-  readonly kid: string
-  readonly signed: Buffer
-  readonly signature: Buffer
+  readonly key: Buffer
+  /** Where in the key the kid ends, the last dot of the token stands, and the token ends. */
+  readonly kidEnd: number
+  readonly dot: number
+  readonly tokenEnd: number
   readonly rules: readonly TokenRuleSlice[]
   /** Of the token and of what is said of it. */
   readonly hash: string
@@ -105,7 +107,9 @@ export class TokenSignatures {
     return { kind: 'wait', ids, timeoutMs: Math.max(...awaited.map(({ timeoutMs }) => timeoutMs)) }
   }
 
-  #verify({ algorithm, signed, signature }: Question, keys: readonly EngineKey[]): boolean {
+  #verify({ algorithm, key: asked, kidEnd, dot, tokenEnd }: Question, keys: readonly EngineKey[]): boolean {
+    const signed = asked.subarray(kidEnd, dot)
+    const signature = Buffer.from(asked.toString('latin1', dot + 1, tokenEnd), 'base64url')
     return keys.some(({ key }) => {
       this.counters.tokensVerified++
       return verifySignature(algorithm, key, signed, signature)
@@ -128,7 +132,8 @@ export class TokenSignatures {
 }
 
 /** Keys of the token's kind and name; one that has no name, and any for a token that names none. */
-function keysFor({ keys }: KeySet, { algorithm, kid }: Question): EngineKey[] {
+function keysFor({ keys }: KeySet, { algorithm, key: asked, kidEnd }: Question): EngineKey[] {
+  const kid = asked.toString('utf8', SIGNATURE_HEADER, kidEnd)
   return keys.filter((key) => {
     if (!key.algorithms.includes(algorithm)) return false
     return kid === '' || key.kid === '' || key.kid === kid
@@ -153,9 +158,10 @@ function readQuestion(key: Buffer, tokenRules: readonly TokenRuleSlice[]): Quest
   if (dot <= kidEnd) throw new Error('a signature is asked for that no token has')
   return {
     algorithm,
-    kid: key.toString('utf8', SIGNATURE_HEADER, kidEnd),
-    signed: key.subarray(kidEnd, dot),
-    signature: Buffer.from(key.toString('latin1', dot + 1, tokenEnd), 'base64url'),
+    key,
+    kidEnd,
+    dot,
+    tokenEnd,
     rules,
     hash: hash('sha256', key.subarray(SIGNATURE_ALGORITHM, tokenEnd), 'base64'),
   }

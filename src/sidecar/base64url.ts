@@ -1,6 +1,8 @@
 // Base64url without padding (RFC 4648 5, RFC 7515 2), read strictly: no white space, no "=", no other alphabet, and bits that are
 // not part of a byte are zero, so that each text of bytes has one form.
 
+import { SCRATCH_TEXT } from './layout/scratch.ts'
+
 /** Value of a character, 64 for one that is none; for bytes below 128. */
 const VALUES = memory.data<u8>([
   64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
@@ -45,6 +47,25 @@ export function decodeBase64Url(ptr: i32, len: i32, out: i32): i32 {
   if (left == 2) return to + 1 - out
   store<u8>(to + 1, (bits >> 8) as u8)
   return to + 2 - out
+}
+
+/** Whether the text is base64url. */
+export function isBase64Url(ptr: i32, len: i32): bool {
+  const left = len & 3
+  // What is left after whole groups of four is judged as it is decoded, to a place that nobody reads.
+  if (left != 0 && decodeBase64Url(ptr + len - left, left, SCRATCH_TEXT) < 0) return false
+  const end = ptr + len - left
+  let p = ptr
+  for (; p + 16 <= end; p += 16) {
+    const bytes = v128.load(p)
+    const letters = v128.or(bytes, i8x16.splat(0x20))
+    const isLetter = i8x16.lt_u(i8x16.sub(letters, i8x16.splat(0x61)), i8x16.splat(26))
+    const isDigit = i8x16.lt_u(i8x16.sub(bytes, i8x16.splat(0x30)), i8x16.splat(10))
+    const isSign = v128.or(i8x16.eq(bytes, i8x16.splat(0x2d)), i8x16.eq(bytes, i8x16.splat(0x5f)))
+    if (!i8x16.all_true(v128.or(v128.or(isLetter, isDigit), isSign))) return false
+  }
+  for (; p < end; p++) if (valueOf(load<u8>(p)) == 64) return false
+  return true
 }
 
 function valueOf(byte: u32): u32 {

@@ -1,12 +1,12 @@
 // JSON (RFC 8259), read strictly and in place: strings are turned into their own UTF-8 where they lie, so the text is gone
-// afterwards. What is found is a row of nodes in the output, each in front of its children. Refused: what the grammar does not have,
+// afterwards. What is found is a row of nodes, each in front of its children, which stay through all runs of the phase. Refused: what the grammar does not have,
 // bytes that are not UTF-8, lone surrogates, a name twice in one object, and more than the bounds below.
 
 import { equalBytes, hashBytes, isDigit, isExactly } from './bytes.ts'
 import { readString, stringLen, stringPtr } from './json-string.ts'
-import { outPosition, outReserve } from './writer.ts'
+import { outKeep } from './writer.ts'
 
-/** Most values in one text, members in one object, and objects and arrays inside each other. */
+/** Most values in one text (and commas and brackets in its strings), members in one object, and objects and arrays inside each other. */
 const MOST_NODES: i32 = 1024
 const MOST_MEMBERS: i32 = 256
 const MOST_DEPTH: i32 = 32
@@ -36,17 +36,33 @@ const COLON: u32 = 0x3a
 let at: i32 = 0
 let end: i32 = 0
 let nodes: i32 = 0
+let nodesEnd: i32 = 0
 
 /** Reads a text that is one object; gives its node, or 0 where it is none. */
 export function readJsonObject(ptr: i32, len: i32): i32 {
   at = ptr
   end = ptr + len
-  nodes = 0
-  const root = outPosition()
+  const most = mostValues()
+  if (most > MOST_NODES) return 0
+  nodes = outKeep(most * NODE_SIZE)
+  if (nodes == 0) return 0
+  nodesEnd = nodes + most * NODE_SIZE
+  const root = nodes
   skipBlanks()
   if (at >= end || load<u8>(at) != 0x7b || !readValue(0, 0, 0, 0)) return 0
   skipBlanks()
   return at == end ? root : 0
+}
+
+/** A bound on the number of values: each but the first one follows a comma or an opening bracket. */
+function mostValues(): i32 {
+  let values = 1
+  for (let p = at; p < end; p++) {
+    const byte: u32 = load<u8>(p)
+    // "[" and "{" differ in this bit.
+    if (byte == COMMA || (byte | 0x20) == 0x7b) values++
+  }
+  return values
 }
 
 /** JSON_*. */
@@ -104,14 +120,15 @@ function findMember(object: i32, count: i32, namePtr: i32, nameLen: i32, hash: u
 }
 
 function readValue(depth: i32, namePtr: i32, nameLen: i32, hash: u32): bool {
-  const node = outPosition()
-  if (++nodes > MOST_NODES || !outReserve(NODE_SIZE)) return false
+  const node = nodes
+  if (node >= nodesEnd) return false
+  nodes += NODE_SIZE
   store<i32>(node, namePtr, NAME)
   store<i32>(node, nameLen, NAME_LEN)
   store<u32>(node, hash, NAME_HASH)
   skipBlanks()
   if (at >= end || !readKind(node, load<u8>(at), depth)) return false
-  store<i32>(node, outPosition(), NEXT)
+  store<i32>(node, nodes, NEXT)
   return true
 }
 

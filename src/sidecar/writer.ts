@@ -9,13 +9,29 @@ const SHORT: i32 = 64
 let position: i32 = 0
 let limit: i32 = 0
 let overflowed: bool = false
+/** Bytes at the memory's end that are taken out of the output. */
+let kept: i32 = 0
 
 /** Starts the output behind the variable input that is now in memory. */
 export function outBegin(): void {
   position = (load<i32>(INPUT + IN_END) + 7) & ~7
-  limit = load<i32>(INPUT + IN_MEMORY)
+  limit = load<i32>(INPUT + IN_MEMORY) - kept
   overflowed = position < 0 || position > limit
   if (overflowed) position = limit
+}
+
+/**
+ * Takes bytes at the memory's end out of the output: what is written there stays through all further runs of this phase. Gives
+ * their address; 0 (and overflow) where they do not fit.
+ */
+export function outKeep(len: i32): i32 {
+  if (len < 0 || len > limit - position) {
+    overflowed = true
+    return 0
+  }
+  kept += len
+  limit -= len
+  return limit
 }
 
 export function outPosition(): i32 {
