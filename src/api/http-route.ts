@@ -43,7 +43,7 @@ const weightedDestination = mapping({
 /** What Envoy takes as the path to send on: it begins with "/" unless it replaces a prefix. */
 const uriText = text((value) =>
   // A fragment is never sent, and a query would be taken for a part of the path.
-  /^[!$-;=?-~]+$/.test(value) && !value.includes('#')
+  /^[!$-;=@-~]+$/.test(value)
     ? null
     : `${quote(value)} is no path: use visible ASCII characters, others as %XX`,
 )

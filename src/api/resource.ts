@@ -8,6 +8,7 @@ import { type RequestAuthentication, requestAuthenticationManifest } from './req
 import { type Service, serviceManifest } from './service.ts'
 import { type Sidecar, sidecarManifest } from './sidecar.ts'
 import { type Telemetry, telemetryManifest } from './telemetry.ts'
+import { type VirtualService, virtualServiceManifest } from './virtual-service.ts'
 import { type WasmPolicy, wasmPolicyManifest } from './wasm-policy.ts'
 
 /** Anything that users write. */
@@ -21,6 +22,7 @@ export type Resource =
   | RateLimitPolicy
   | MeshConfig
   | DestinationRule
+  | VirtualService
   | WasmPolicy
 export type Kind = Resource['kind']
 
@@ -33,6 +35,7 @@ export const KINDS: Record<Kind, { group: string; schema: z.ZodType }> = {
   Sidecar: { group: 'networking.istio.io', schema: sidecarManifest },
   Telemetry: { group: 'telemetry.istio.io', schema: telemetryManifest },
   RateLimitPolicy: { group: 'mayfly.dev', schema: rateLimitPolicyManifest },
+  VirtualService: { group: 'networking.istio.io', schema: virtualServiceManifest },
   DestinationRule: { group: 'networking.istio.io', schema: destinationRuleManifest },
   WasmPolicy: { group: 'mayfly.dev', schema: wasmPolicyManifest },
   MeshConfig: { group: 'mayfly.dev', schema: meshConfigManifest },

@@ -1,13 +1,5 @@
 import type { z } from 'zod'
-import {
-  across,
-  type CheckContext,
-  filledList,
-  mapping,
-  report,
-  text,
-  unsupported,
-} from './fields.ts'
+import { across, type CheckContext, filledList, mapping, report, text, unsupported } from './fields.ts'
 import { gateways, MESH_GATEWAY } from './http-match.ts'
 import { httpRoute } from './http-route.ts'
 import { checkDnsLabel, checkDnsSubdomain, quote } from './kubernetes-name.ts'

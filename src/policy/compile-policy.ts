@@ -9,6 +9,7 @@ import type { RateLimitPolicy } from '../api/rate-limit-policy.ts'
 import type { RequestAuthentication } from '../api/request-authentication.ts'
 import type { Sidecar } from '../api/sidecar.ts'
 import type { Telemetry } from '../api/telemetry.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
 import type { WasmPolicy } from '../api/wasm-policy.ts'
 import {
   POLICY_ABI,
@@ -57,7 +58,7 @@ import { compileIdentity } from './identity.ts'
 import { compileObservation } from './observation.ts'
 import { compilePeerAuthentication } from './peer-authentication.ts'
 import { compileRateLimit } from './rate-limit.ts'
-import { compileRoutes } from './routes.ts'
+import { checkRoutes, compileRoutes } from './routes.ts'
 import type { CompiledSection, RuleName, SectionProblem } from './section.ts'
 import { compileTracing } from './tracing.ts'
 import { compileUserPolicies } from './user-policies.ts'
@@ -74,6 +75,7 @@ export interface MeshView {
   readonly requestAuthentications: readonly RequestAuthentication[]
   readonly rateLimitPolicies?: readonly RateLimitPolicy[]
   readonly destinationRules: readonly DestinationRule[]
+  readonly virtualServices?: readonly VirtualService[]
   readonly sidecars: readonly Sidecar[]
   readonly telemetries: readonly Telemetry[]
   readonly wasmPolicies?: readonly WasmPolicy[]
@@ -113,6 +115,8 @@ export function compilePolicy(mesh: MeshView, fn: FunctionSpec | null): PolicyCo
     sections.set(SECTION_USER_POLICIES, compileUserPolicies(mesh, fn))
   }
   const bodies = new Map<number, Buffer>()
+  // What names no function is no function's problem.
+  if (fn === null) sections.set(SECTION_ROUTES, checkRoutes(mesh))
   const rules: Record<number, readonly RuleName[]> = {}
   const errors: ManifestError[] = []
   for (const [number, section] of sections) {

@@ -33,7 +33,7 @@ export function redirectWords({ uri, authority, scheme, port, derivePort, redire
 
 /** RE2's substitution: "\1" stands for a group, "\0" for the whole, "\\" for itself. */
 function substitution(text: string, groups: number, field: string): Buffer[] {
-  if (!/^[!-~]*$/.test(text))
+  if (!/^[!$-;=@-~]*$/.test(text))
     throw new RouteRefusal(field, 'a path holds visible ASCII characters only: write others as %XX')
   const pieces: Buffer[] = []
   for (const [part, digit] of text.matchAll(/\\(.?)|[^\\]+/g)) {

@@ -7,7 +7,13 @@ import { encodeAction } from './route-action.ts'
 import { encodeAnyMatch, encodeMatch } from './route-match.ts'
 import type { PlannedRoute, RetryPlan, RouteDestination, RoutePlan } from './route-plan.ts'
 import { RouteRefusal, routeProblem } from './route-problem.ts'
-import { type AppliedService, destinationOf, type RouteInput, servicesFor } from './route-services.ts'
+import {
+  type AppliedService,
+  checkServices,
+  destinationOf,
+  type RouteInput,
+  servicesFor,
+} from './route-services.ts'
 import { type CompiledSection, MOST_SECTION_BYTES, type RuleName, type SectionProblem } from './section.ts'
 import { encodeStringList } from './string-match.ts'
 
@@ -15,6 +21,12 @@ import { encodeStringList } from './string-match.ts'
 export function compileRoutes(input: RouteInput, fn: FunctionSpec): CompiledSection {
   const { problems, bytes, rules } = routesOf(input, fn)
   return problems.length > 0 ? { ok: false, problems } : { ok: true, bytes, rules }
+}
+
+/** The gateway's own section, which has no routes: whether every VirtualService can apply to something. */
+export function checkRoutes(input: RouteInput): CompiledSection {
+  const problems = checkServices(input)
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, bytes: EMPTY, rules: [] }
 }
 
 /** What the engine needs beside the section; null where no VirtualService applies. To be asked of functions that compile. */

@@ -44,10 +44,14 @@ export function outLocalReply(status: i32): bool {
   outText(' ')
   outText(standardPhrase(status))
   outText('\r\n')
-  if (isLine) outText('content-type: text/plain; charset=utf-8\r\n')
-  outText('content-length: ')
-  outDecimal(isLine ? textLen + 1 : textLen)
-  outText('\r\n')
+  // 204 and 304 have neither body nor its length (RFC 9110 8.6, 15.4.5).
+  const isBare = status == 204 || status == 304
+  if (!isBare) {
+    if (isLine) outText('content-type: text/plain; charset=utf-8\r\n')
+    outText('content-length: ')
+    outDecimal(isLine ? textLen + 1 : textLen)
+    outText('\r\n')
+  }
   if (!responseFieldIsReplaced('cache-control')) outText('cache-control: no-store\r\n')
   if (contextHas(CONTEXT_REQUEST_ID)) {
     outText('x-request-id: ')
@@ -62,7 +66,7 @@ export function outLocalReply(status: i32): bool {
   else if (contextHas(CONTEXT_HTTP_1_0)) outText('connection: keep-alive\r\n')
   outText('\r\n')
   outU32(OUT_HEAD_LEN, outPosition() - start)
-  if (!contextHas(CONTEXT_HEAD)) {
+  if (!contextHas(CONTEXT_HEAD) && !isBare) {
     outBytes(inU32(IN_LOCAL_TEXT_PTR), textLen)
     if (isLine) outByte(0x0a)
   }
@@ -72,6 +76,24 @@ export function outLocalReply(status: i32): bool {
 // RFC 9110 15, RFC 6585, RFC 7725.
 function standardPhrase(status: i32): string {
   switch (status) {
+    case 200:
+      return 'OK'
+    case 201:
+      return 'Created'
+    case 202:
+      return 'Accepted'
+    case 204:
+      return 'No Content'
+    case 301:
+      return 'Moved Permanently'
+    case 302:
+      return 'Found'
+    case 303:
+      return 'See Other'
+    case 307:
+      return 'Temporary Redirect'
+    case 308:
+      return 'Permanent Redirect'
     case 400:
       return 'Bad Request'
     case 401:

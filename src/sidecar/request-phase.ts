@@ -124,7 +124,7 @@ import { chooseRequestId, makeRequestId, REQUEST_ID_LEN } from './request-id.ts'
 import { readRequestLine } from './request-line.ts'
 import { readTarget, restoreTarget, sealTarget } from './request-target.ts'
 import { forgetResponseFields } from './response-fields.ts'
-import { takeRoute } from './routes.ts'
+import { routeLeaves, takeRoute } from './routes.ts'
 import { prepareTrace, sampled } from './trace.ts'
 import { expectsContinue, readExpectations, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
 import { forgetCarry } from './user-carry.ts'
@@ -218,6 +218,8 @@ function judge(): i32 {
   let verdict = VERDICT_ALLOW
   if ((flags & IN_FLAG_ROUTE) != 0)
     verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
+  // Another function's own sidecar judges what goes there.
+  if (routeLeaves()) return verdict
   // It judges where the engine injects counts, as the one that chooses the instance does.
   if (verdict == VERDICT_ALLOW)
     verdict = judgeBreaker(sectionPtr(SECTION_BREAKER), sectionLen(SECTION_BREAKER))

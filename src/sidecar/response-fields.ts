@@ -2,7 +2,7 @@
 // and the response phase applies them to the upstream's head and to the mesh's own replies alike.
 // In the context, for each: u8 RESPOND_*, u8 length of the name, u16 length of the value, the name in lower case, the value.
 
-import { hashBytesLower } from './bytes.ts'
+import { equalBytes, hashBytesLower } from './bytes.ts'
 import { FRAMING, HOP_BY_HOP, isIn, setOf } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
 import { addField, removeFields } from './fields.ts'
@@ -83,12 +83,21 @@ export function applyResponseFields(): bool {
 /** Writes the lines that the operations add to a reply of the mesh's own. */
 export function outAddedLines(): void {
   for (let at = operations; at < operationsEnd; at = next(at)) {
-    if (load<u8>(at) == RESPOND_REMOVE) continue
+    if (load<u8>(at) == RESPOND_REMOVE || isUndone(at)) continue
     outBytes(namePtr(at), nameLen(at))
     outText(': ')
     outBytes(valuePtr(at), valueLen(at))
     outText('\r\n')
   }
+}
+
+/** Whether a later operation takes away what this one adds. */
+function isUndone(operation: i32): bool {
+  for (let at = next(operation); at < operationsEnd; at = next(at)) {
+    if (load<u8>(at) == RESPOND_ADD) continue
+    if (equalBytes(namePtr(at), nameLen(at), namePtr(operation), nameLen(operation))) return true
+  }
+  return false
 }
 
 /** Whether the operations set or remove the field, so that the mesh's own reply does not have it by itself; the name in lower case. */

@@ -6,8 +6,8 @@
 //   0x0200  output record    written by the sidecar, read as hostile
 //   0x0400  verdicts, needs, log holes (arrays that the output record counts)
 //   0x1000  the module's static data
-//   0x4000  the sidecar's scratch: field table and working buffers
-//   0x7000  variable input: head, policy, texts, state, context; then, from the next multiple of 8 after IN_END, output
+//   0x5000  the sidecar's scratch: field table and working buffers
+//   0x8000  variable input: head, policy, texts, state, context; then, from the next multiple of 8 after IN_END, output
 //   memory's end
 
 /** Version of this layout; the engine writes it and a sidecar built for another one refuses to run. */
@@ -16,8 +16,8 @@ export const ABI_VERSION: i32 = 1
 export const INPUT: i32 = 0x0000
 export const OUTPUT: i32 = 0x0200
 export const STATIC_DATA: i32 = 0x1000
-export const SCRATCH: i32 = 0x4000
-export const VARIABLE: i32 = 0x7000
+export const SCRATCH: i32 = 0x5000
+export const VARIABLE: i32 = 0x8000
 
 /** Most fields in one head; one more is 431. */
 export const MAX_FIELDS: i32 = 128
