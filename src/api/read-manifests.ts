@@ -18,11 +18,11 @@ export type WrittenResource = { resource: Resource; value: Record<string, unknow
 
 /**
  * Reads and checks manifests, all or nothing: every resource with its defaults, or every error, in the order of the files.
- * `others` were read before and stay beside them.
+ * `others` tells which were read before and stay beside those.
  */
 export function readManifests(
   files: readonly ManifestFile[],
-  others: readonly Resource[] = [],
+  others: (read: readonly Resource[]) => readonly Resource[] = () => [],
 ): ManifestsReading {
   const errors: ManifestError[] = []
   const found: Found[] = []
@@ -38,7 +38,8 @@ export function readManifests(
     for (const error of yaml.errors) errors.push(error)
     for (const document of yaml.documents) readDocument(document, found, errors)
   }
-  for (const error of checkTogether([...others.map(foundBefore), ...found])) errors.push(error)
+  const read = found.flatMap(({ resource }) => resource ?? [])
+  for (const error of checkTogether([...others(read).map(foundBefore), ...found])) errors.push(error)
   if (errors.length > 0) return { ok: false, errors: arrange(errors, files) }
   const written = found.flatMap(({ resource, value }) => (resource ? [{ resource, value }] : []))
   return { ok: true, resources: written.map(({ resource }) => resource), written }
@@ -161,11 +162,6 @@ function arrange(errors: ManifestError[], files: readonly ManifestFile[]): Manif
 }
 
 /** Kinds of the mesh's plan that cannot be used yet. */
-const LATER = new Set([
-  'RequestAuthentication',
-  'VirtualService',
-  'DestinationRule',
-  'RateLimitPolicy',
-])
+const LATER = new Set(['RequestAuthentication', 'VirtualService', 'DestinationRule', 'RateLimitPolicy'])
 const MAX_SIZE = 64 * 1024 * 1024
 const MAX_ERRORS = 1_000

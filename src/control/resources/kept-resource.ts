@@ -1,0 +1,95 @@
+import type { Source } from '../../api/manifest-error.ts'
+import { readManifests } from '../../api/read-manifests.ts'
+import type { Kind, Resource } from '../../api/resource.ts'
+import { type Entry, StoreError } from '../store/store.ts'
+
+/** A resource as the control plane keeps it. */
+export interface KeptResource {
+  resource: Resource
+  /** What the user wrote, as JSON, without what the server fills in. */
+  text: string
+  /** How often what its instances run by has changed, from 1: the number of a Service's newest revision. */
+  generation: number
+  /** Revisions of the store: resourceVersion is `modified`. */
+  created: number
+  modified: number
+}
+
+/** What is stored of it. */
+interface StoredResource {
+  text: string
+  source: Source
+  generation: number
+}
+
+export const RESOURCES = 'resources/'
+
+/** "resources/KIND/NAMESPACE/NAME": a resource's key in the store. */
+export function resourceKey(kind: string, namespace: string, name: string): string {
+  return `${RESOURCES}${kind}/${namespace}/${name}`
+}
+
+export function keyOf({ kind, metadata }: Resource): string {
+  return resourceKey(kind, metadata.namespace, metadata.name)
+}
+
+export function storedValue({ text, resource, generation }: KeptResource): string {
+  const stored: StoredResource = { text, source: resource.source, generation }
+  return JSON.stringify(stored)
+}
+
+/** Reads what was stored; throws a StoreError where this version cannot read it. */
+export function readStored(entries: readonly Entry[]): Map<string, KeptResource> {
+  const stored = entries.map((entry) => ({ entry, value: JSON.parse(entry.value) as StoredResource }))
+  const files = stored.map(({ entry, value }) => ({ path: entry.key, text: value.text }))
+  const reading = readManifests(files)
+  if (!reading.ok) {
+    const [first] = reading.errors
+    throw new StoreError(
+      'damaged',
+      `${first!.file} cannot be read any more: ${first!.field}: ${first!.message}`,
+    )
+  }
+  const kept = new Map<string, KeptResource>()
+  reading.resources.forEach((resource, i) => {
+    const { entry, value } = stored[i]!
+    const { text, source, generation } = value
+    kept.set(entry.key, { resource: { ...resource, source }, text, generation, ...revisionsOf(entry) })
+  })
+  return kept
+}
+
+function revisionsOf({ created, modified }: Entry): { created: number; modified: number } {
+  return { created, modified }
+}
+
+/** Fields of metadata that a server writes: they are no part of what the user wrote. */
+const WRITTEN_BY_SERVERS = [
+  'creationTimestamp',
+  'deletionGracePeriodSeconds',
+  'deletionTimestamp',
+  'generation',
+  'managedFields',
+  'resourceVersion',
+  'selfLink',
+  'uid',
+]
+
+/** What the user wrote, and the resourceVersion that it was read with, '' where it names none. */
+export function writtenText(value: Readonly<Record<string, unknown>>): {
+  text: string
+  resourceVersion: string
+} {
+  const { status: _, ...rest } = value
+  const metadata = { ...(rest.metadata as Record<string, unknown>) }
+  const resourceVersion = metadata.resourceVersion === undefined ? '' : String(metadata.resourceVersion)
+  for (const field of WRITTEN_BY_SERVERS) delete metadata[field]
+  return { text: JSON.stringify({ ...rest, metadata }), resourceVersion }
+}
+
+/** What a Service's instances run by; another kind has no revisions. */
+export function templateOf(kind: Kind, text: string): string {
+  if (kind !== 'Service') return ''
+  const written = JSON.parse(text) as { spec?: { template?: unknown } }
+  return JSON.stringify(written.spec?.template ?? null)
+}
