@@ -20,6 +20,8 @@ export interface TestMesh {
   runtimeDir: string
   gateway: string
   port: number
+  /** Where its metrics are. */
+  metrics: string
   functions: Record<string, { host: string; egress: string }>
   /** Lines that it wrote to standard output (access log and greeting) and standard error so far. */
   stdout: string[]
@@ -37,7 +39,7 @@ export async function startTestMesh(files: Record<string, string>, args: string[
   const readyFile = join(state, 'ready.json')
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text)
   for (const [name, text] of Object.entries(files)) write(name, text)
-  const flags = ['--gateway', '127.0.0.1:0', '--ready-file', readyFile, ...args]
+  const flags = ['--gateway', '127.0.0.1:0', '--metrics', '127.0.0.1:0', '--ready-file', readyFile, ...args]
   const child = spawn(process.execPath, ['--no-warnings', MAIN, 'up', dir, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, XDG_RUNTIME_DIR: state },
@@ -57,6 +59,7 @@ export async function startTestMesh(files: Record<string, string>, args: string[
     runtimeDir: state,
     adminSocket: join(state, `mayfly-${userInfo().uid}`, `${child.pid}.sock`),
     gateway: ready.gateway,
+    metrics: ready.metrics,
     port: Number(new URL(ready.gateway).port),
     functions: ready.functions,
     stdout: streams.stdout.seen,
@@ -112,7 +115,7 @@ function waitForFile(
   folder: string,
   file: string,
   child: ChildProcess,
-): Promise<{ gateway: string; functions: Record<string, { host: string; egress: string }> }> {
+): Promise<{ gateway: string; metrics: string; functions: Record<string, { host: string; egress: string }> }> {
   return new Promise((resolve, reject) => {
     const watcher = watch(folder, () => {
       try {

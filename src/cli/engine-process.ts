@@ -5,7 +5,7 @@ import { Engine } from '../dataplane/engine.ts'
 import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
 import { BareSidecars } from '../study/bare-sidecars.ts'
-import { openAccessLog } from '../telemetry/access-log-writer.ts'
+import { type AccessLogCounters, openAccessLog } from '../telemetry/access-log-writer.ts'
 import { SpanExporter } from '../telemetry/span-exporter.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
@@ -19,6 +19,8 @@ function run(): void {
   const sidecars = process.argv[3] === 'bare' ? new BareSidecars() : loadSidecars(readFileSync(sidecarWasm()))
   const spans = new SpanExporter()
   let accessLog = openAccessLog('')
+  /** All that were open so far, since each counts for itself. */
+  const accessLogs = [accessLog]
   let accessLogFile = ''
   let engine: Engine | null = null
 
@@ -27,6 +29,7 @@ function run(): void {
     accessLogFile = file
     accessLog.close()
     accessLog = openAccessLog(file)
+    accessLogs.push(accessLog)
   }
 
   /** What waits to be written or sent goes out before control hears that nothing is left. */
@@ -47,6 +50,7 @@ function run(): void {
       },
       writeLog: (line) => accessLog.write(line),
       recordSpan: (facts) => spans.record(facts),
+      counters: () => ({ spans: { ...spans.counters }, accessLog: sumOf(accessLogs.map((log) => log.counters)) }),
       meshChanged: (mesh) => reopen(mesh.accessLogFile),
     })
   })
@@ -59,5 +63,13 @@ function run(): void {
   process.on('SIGHUP', () => accessLog.reopen())
   send({ type: 'up' })
 }
+
+function sumOf(all: readonly Readonly<AccessLogCounters>[]): Record<keyof AccessLogCounters, number> {
+  const sum = { written: 0, dropped: 0, failed: 0 }
+  for (const counters of all) for (const name of NAMES) sum[name] += counters[name]
+  return sum
+}
+
+const NAMES = ['written', 'dropped', 'failed'] as const
 
 run()

@@ -6,6 +6,7 @@ import { type ManifestFile, watchManifestFolder } from '../control/manifest-fold
 import { adminHandlers } from './admin-handlers.ts'
 import { ownSocket } from './admin-socket.ts'
 import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
+import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { fail, formatTable } from './output.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
@@ -15,6 +16,7 @@ interface UpOptions {
   defaultAuthorization?: 'allow' | 'deny'
   readyFile?: string
   engines?: string
+  metrics?: string
 }
 
 export function addUp(program: Command): void {
@@ -34,19 +36,28 @@ export function addUp(program: Command): void {
       'for functions without an ALLOW policy: deny or allow (above MeshConfig)',
     )
     .option('--engines <n>', 'engines that share the traffic (above MeshConfig)')
+    .option(
+      '--metrics <addr:port>',
+      `where Prometheus reads metrics, or off; port 0: any free one (default: ${METRICS_ADDRESS})`,
+    )
     .option('--ready-file <file>', 'written as JSON once traffic is accepted')
     .addHelpText('after', EXAMPLES)
     .action(up)
 }
 
+/** The port at which Istio's agents serve the metrics of a pod. */
+const METRICS_ADDRESS = '127.0.0.1:15020'
+
 const EXAMPLES = `
 Examples:
   mayfly up examples/shop
   mayfly up . --gateway 0.0.0.0:80
+  mayfly up . --metrics 0.0.0.0:9090
   mayfly up . --gateway 127.0.0.1:0 --ready-file /tmp/ready.json`
 
 async function up(dir: string, options: UpOptions): Promise<void> {
-  const gateway = parseAddress(options.gateway)
+  const gateway = parseAddress('--gateway', options.gateway)
+  const metricsAddress = options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
   const overrides = parseOverrides(options)
   const { readyFile } = options
   // A mesh serves on when nobody reads any more what it says.
@@ -64,6 +75,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
     if (readyFile !== undefined) rmSync(readyFile, { force: true })
   }
   process.on('exit', clean)
+  const metrics = metricsAddress && (await metricsAt(running, metricsAddress, options.metrics !== undefined))
   const admin = await startAdminServer(socket.value, adminHandlers(running))
   let modules = loaded.modules ?? []
   const watcher = watchManifestFolder(
@@ -81,14 +93,16 @@ async function up(dir: string, options: UpOptions): Promise<void> {
     watcher.close()
     admin.close()
     admin.closeAllConnections()
+    metrics?.close()
     await running.mesh.stop()
   })
   if (readyFile !== undefined) {
-    await writeReadyFile(readyFile, running).catch((error) =>
+    await writeReadyFile(readyFile, running, metrics?.url ?? null).catch((error) =>
       fail(`--ready-file ${readyFile}: ${error.message}`),
     )
   }
   greet(running)
+  if (metrics) console.log(`Prometheus reads metrics at ${metrics.url}`)
   releaseMemorySoon()
 }
 
@@ -127,7 +141,7 @@ async function removeStale(readyFile: string): Promise<void> {
   }
 }
 
-async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void> {
+async function writeReadyFile(path: string, { mesh }: RunningMesh, metrics: string | null): Promise<void> {
   const functions = Object.fromEntries(
     [...mesh.compiled.functions.values()].map(({ spec }) => {
       const { domain } = mesh.compiled.config
@@ -139,7 +153,7 @@ async function writeReadyFile(path: string, { mesh }: RunningMesh): Promise<void
   )
   // A reader never sees half a file.
   const partial = `${path}.${process.pid}.tmp`
-  await writeFile(partial, `${JSON.stringify({ gateway: mesh.gateway, functions }, null, 2)}\n`)
+  await writeFile(partial, `${JSON.stringify({ gateway: mesh.gateway, metrics, functions }, null, 2)}\n`)
   await rename(partial, path)
 }
 
@@ -183,10 +197,31 @@ function stopOnSignal(stop: () => Promise<void>): void {
   process.on('SIGHUP', onSignal)
 }
 
-function parseAddress(text: string): { host: string; port: number } {
+/** Metrics that nobody asked for by their address do not keep a mesh from running: another one may have it. */
+async function metricsAt(
+  running: RunningMesh,
+  address: { host: string; port: number },
+  isAsked: boolean,
+): Promise<ServedMetrics | null> {
+  try {
+    return await serveMetrics(running, address)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const where = `${address.host}:${address.port}`
+    const problem = code === 'EADDRINUSE' ? `${where} is in use by another program` : message
+    if (!isAsked) {
+      notice(`metrics are not served: ${problem}; choose another address with --metrics, or --metrics off`)
+      return null
+    }
+    await running.mesh.stop()
+    fail(`--metrics ${where}: ${problem}`)
+  }
+}
+
+function parseAddress(option: string, text: string): { host: string; port: number } {
   const parts = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text)
   const port = Number(parts?.[3])
-  if (!parts || port > 65_535) fail(`--gateway ${text}: expected ADDRESS:PORT, for example 127.0.0.1:8080`, 2)
+  if (!parts || port > 65_535) fail(`${option} ${text}: expected ADDRESS:PORT, for example 127.0.0.1:8080`, 2)
   return { host: parts[1] ?? (parts[2] || '0.0.0.0'), port }
 }
 

@@ -4,12 +4,16 @@ import type { MetricRows } from './metrics-table.ts'
 export interface EngineMetrics {
   /** Istio's metrics, in the order of METRICS (policy/observation-plan.ts). */
   exchanges: MetricRows[]
-  /** By part of the engine and name; a mapping instead of a number counts by reason. All grow but GAUGES. */
+  /** By part of the engine and name; a mapping instead of a number counts by reason. */
   counters: Record<string, Record<string, number | Record<string, number>>>
 }
 
-/** "PART.NAME" of counters that also fall. */
-export const GAUGES: ReadonlySet<string> = new Set([
+/** Whether a counter also falls: it tells what is held at the moment, and is gone with its engine. */
+export function isGauge(part: string, name: string): boolean {
+  return GAUGES.has(`${part}.${name}`)
+}
+
+const GAUGES: ReadonlySet<string> = new Set([
   'engine.connectionsOpen',
   'engine.requestsInFlight',
   'engine.requestsWaiting',
