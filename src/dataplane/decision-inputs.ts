@@ -1,5 +1,21 @@
 import { crc32 } from 'node:zlib'
-import { IN_END, IN_POLICY_LEN, IN_POLICY_PTR, INPUT, OUTPUT, VARIABLE } from '../sidecar/layout/record.ts'
+import {
+  DIRECTION_INBOUND,
+  IN_CIRCUITS_PTR,
+  IN_DIRECTION,
+  IN_END,
+  IN_HEAD_PTR,
+  IN_PEER_HASH_PTR,
+  IN_PEER_PTR,
+  IN_POLICY_LEN,
+  IN_POLICY_PTR,
+  IN_RETRY_PTR,
+  IN_STATE_PTR,
+  IN_TARGET_PTR,
+  INPUT,
+  OUTPUT,
+  VARIABLE,
+} from '../sidecar/layout/record.ts'
 import type { Decision } from './sidecar-decision.ts'
 
 /** All that one sidecar judged a request by, and what it made of it. */
@@ -156,6 +172,37 @@ export function restoreInput(memory: Buffer, { bytes }: DecisionInput, policy: B
   memory.writeUInt32LE(newEnd, INPUT + IN_END)
   return true
 }
+
+/** What the callee's sidecar would be given of a call that its caller's sidecar forwards as `head`. */
+export function inboundInput(
+  outbound: DecisionInput,
+  head: Buffer,
+  callee: string,
+  principal: string,
+): DecisionInput {
+  const record = Buffer.from(outbound.bytes.subarray(0, RECORD_BYTES))
+  const parts: Buffer[] = []
+  let end = VARIABLE
+  const place = (offset: number, bytes: Buffer) => {
+    record.writeUInt32LE(bytes.length === 0 ? 0 : end, INPUT + offset)
+    record.writeUInt32LE(bytes.length, INPUT + offset + 4)
+    parts.push(bytes)
+    end += bytes.length
+  }
+  place(IN_HEAD_PTR, head)
+  place(IN_PEER_PTR, Buffer.from(principal, 'utf8'))
+  place(IN_TARGET_PTR, Buffer.from(callee, 'utf8'))
+  for (const offset of [IN_STATE_PTR, IN_CIRCUITS_PTR, IN_RETRY_PTR, IN_PEER_HASH_PTR]) place(offset, EMPTY)
+  place(IN_POLICY_PTR, Buffer.alloc(-end & 7))
+  record.writeUInt32LE(end, INPUT + IN_POLICY_PTR)
+  record.writeUInt32LE(0, INPUT + IN_POLICY_LEN)
+  record.writeUInt32LE(DIRECTION_INBOUND, INPUT + IN_DIRECTION)
+  record.writeUInt32LE(end, INPUT + IN_END)
+  const { requestId } = outbound
+  return { requestId, function: callee, policyHash: '', bytes: Buffer.concat([record, ...parts]), outcome: 0 }
+}
+
+const EMPTY = Buffer.alloc(0)
 
 /** CRC-32 over all that a decision does: what is forwarded or answered, the verdicts, the context. */
 export function fingerprint(decision: Decision): number {

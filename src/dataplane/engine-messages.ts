@@ -8,6 +8,7 @@ import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
 import type { QuotaReply, QuotaRequest } from '../state/quota-message.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
 import type { KeySetMessage } from './key-sets.ts'
+import type { OtherPolicies } from './whatif.ts'
 import type { UserModulesSlice } from './user-policies.ts'
 
 /** One function as an engine needs it. */
@@ -124,7 +125,10 @@ export type EngineQuery =
   | { kind: 'counters' }
   /** Answered with an EngineMetrics (engine-metrics.ts). */
   | { kind: 'metrics' }
+  /** Answered with a ReviewedDecision (decision-review.ts), or null. */
   | { kind: 'decision'; requestId: string }
+  /** Answered with a WhatIfAnswer. */
+  | { kind: 'whatif'; other: OtherPolicies }
 
 export interface DemandReport {
   key: string

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { NEED_EXTERNAL, NEED_SIGNATURE } from '../sidecar/layout/record.ts'
 import { Circuits } from './circuit.ts'
 import { DecisionInputs } from './decision-inputs.ts'
+import { reviewDecision } from './decision-review.ts'
 import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
@@ -26,6 +27,7 @@ import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
 import { TokenSignatures } from './token-signatures.ts'
 import { closeIdle } from './upstream-connection.ts'
+import { whatIf } from './whatif.ts'
 import { UserPolicies, userPolicyAnswerer } from './user-policies.ts'
 
 /** How often demand is told and idle upstream connections are looked through, in milliseconds. */
@@ -140,7 +142,7 @@ export class Engine {
       case 'unlisten':
         return this.#listeners.unlisten(message.id)
       case 'query':
-        return this.#hooks.send({ type: 'answer', id: message.id, answer: this.#answer(message.query) })
+        return void this.#respond(message.id, message.query)
       case 'drain-gateway':
         return void this.#drainGateway()
       case 'drain':
@@ -181,9 +183,17 @@ export class Engine {
     this.#hooks.send({ type: 'drained' })
   }
 
-  #answer(query: EngineQuery): unknown {
+  async #respond(id: number, query: EngineQuery): Promise<void> {
+    const answer = query.kind === 'whatif' ? await whatIf(this.#context, query.other) : this.#answer(query)
+    this.#hooks.send({ type: 'answer', id, answer })
+  }
+
+  #answer(query: Exclude<EngineQuery, { kind: 'whatif' }>): unknown {
     if (query.kind === 'metrics') return this.#metrics()
-    if (query.kind === 'decision') return this.#context.decisions.find(query.requestId) ?? null
+    if (query.kind === 'decision') {
+      const record = this.#context.decisions.find(query.requestId)
+      return record ? reviewDecision(this.#context, record) : null
+    }
     return { ...this.#context.counters, ...this.#parts() }
   }
 
@@ -191,6 +201,7 @@ export class Engine {
   #parts(): object {
     return {
       checks: this.#checks.counters,
+      inputs: this.#context.inputs.counters,
       quota: this.#quota.counters,
       tokens: { ...this.#tokens.counters, ...this.#tokens.cache.counters, ...this.#keySets.counters },
       sidecars: this.#context.sidecars.counters,
