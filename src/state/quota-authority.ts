@@ -6,9 +6,16 @@ import type { QuotaGrant, QuotaName, QuotaReply, QuotaRequest } from './quota-me
 export interface QuotaMemory {
   /** All that happened before this time and is not in memory is unknown; null: nothing did. */
   readonly unknownBefore: number | null
-  load(counter: string): QuotaCounter | null
-  save(counters: ReadonlyMap<string, QuotaCounter>): void
-  forget(counters: readonly string[]): void
+  load(name: string): QuotaCounter | null
+  save(counters: readonly KeptCounter[]): void
+  forget(names: readonly string[]): void
+}
+
+export interface KeptCounter {
+  readonly name: string
+  readonly counter: QuotaCounter
+  /** From then on it may be forgotten. */
+  readonly expiry: number
 }
 
 export interface QuotaAuthorityCounters {
@@ -60,14 +67,14 @@ export class QuotaAuthority {
   /** Answers an engine of that node. */
   answer(node: string, { serial, roundTripMs, settlements, asks }: QuotaRequest): QuotaReply {
     const now = this.#clock()
-    const changed = new Map<string, QuotaCounter>()
+    const changed = new Map<string, { table: Table; counter: QuotaCounter }>()
     for (const use of settlements) {
       const table = this.#tables.get(use.limit)
       const key = table && keyOf(table.limit, node, use)
       const counter = table && this.#load(table, key!)
       if (!table || !counter) continue
       settleQuota(counter, table.limit, now, use)
-      changed.set(rowOf(use.limit, key!), counter)
+      changed.set(rowOf(use.limit, key!), { table, counter })
     }
     const grants = asks.map((ask): QuotaGrant => {
       this.counters.asks++
@@ -83,12 +90,15 @@ export class QuotaAuthority {
         return { kind: 'full', retryMs: Math.max(1, table.nextSweep - now) }
       }
       const grant = grantQuota(counter, table.limit, now, { ...ask, roundTripMs })
-      if (grant.granted > 0) changed.set(rowOf(ask.limit, key), counter)
+      if (grant.granted > 0) changed.set(rowOf(ask.limit, key), { table, counter })
       this.counters.granted += grant.granted
       if (grant.granted === 0) this.counters.refused++
       return { kind: 'granted', ...grant }
     })
-    if (changed.size > 0) this.#memory.save(changed)
+    const kept = [...changed].map(([name, { table, counter }]): KeptCounter => {
+      return { name, counter, expiry: quotaExpiry(counter, table.limit) }
+    })
+    if (kept.length > 0) this.#memory.save(kept)
     return { serial, grants }
   }
 

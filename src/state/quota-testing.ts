@@ -157,7 +157,7 @@ export class QuotaWorld {
       unknownBefore: null,
       load: (counter) => JSON.parse(this.#kept.get(counter) ?? 'null') as QuotaCounter | null,
       save: (counters) => {
-        for (const [name, counter] of counters) this.#kept.set(name, JSON.stringify(counter))
+        for (const { name, counter } of counters) this.#kept.set(name, JSON.stringify(counter))
       },
       forget: (counters) => {
         for (const name of counters) this.#kept.delete(name)

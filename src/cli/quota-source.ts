@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { embeddedQuota } from '../control/embedded-quota.ts'
+import type { QuotaSource } from '../control/quota-hub.ts'
+import type { QuotaLimit } from '../policy/quota-limit.ts'
+import { QuotaFile } from '../state/quota-file.ts'
+import { ValkeyQuota } from '../state/valkey-quota.ts'
+
+/** Where `--state` says that what limits have let through is kept. */
+export type StatePlace =
+  | { readonly kind: 'folder'; readonly folder: string }
+  | { readonly kind: 'valkey'; readonly url: string; readonly folder: string }
+
+/** Longest wait for a state store when a mesh starts, in milliseconds; after that it serves by onUnavailable. */
+const READY_MS = 3_000
+
+/** Reads `--state`; without it a folder of the user's own for the manifests' folder. */
+export function readState(
+  text: string | undefined,
+  dir: string,
+): { ok: true; place: StatePlace } | { ok: false; message: string } {
+  const own = ownFolder(dir)
+  if (text === undefined) return { ok: true, place: { kind: 'folder', folder: own } }
+  if (!text.includes('://')) return { ok: true, place: { kind: 'folder', folder: resolve(text) } }
+  const url = URL.canParse(text) ? new URL(text) : null
+  const scheme = /^(?:redis|valkey)(s?):\/\//.exec(text)
+  if (!url || !scheme || url.hostname === '') {
+    return {
+      ok: false,
+      message: `--state ${text}: expected a folder, or redis://HOST:PORT (valkey://, rediss://)`,
+    }
+  }
+  return {
+    ok: true,
+    place: { kind: 'valkey', url: text.replace(/^\w+:/, `redis${scheme[1]}:`), folder: own },
+  }
+}
+
+/** What leases quota, opened when there first is a limit: a mesh without any leaves no trace. */
+export class LazyQuota implements QuotaSource {
+  readonly #place: StatePlace
+  readonly #notice: (text: string) => void
+  #source: (QuotaSource & { ready?(timeoutMs: number): Promise<void> }) | null = null
+
+  constructor(place: StatePlace, notice: (text: string) => void) {
+    this.#place = place
+    this.#notice = notice
+  }
+
+  /** Resolves when quota can be given, or when that takes too long. */
+  async begin(limits: readonly QuotaLimit[]): Promise<void> {
+    this.setLimits(limits)
+    await this.#source?.ready?.(READY_MS)
+  }
+
+  setLimits(limits: readonly QuotaLimit[]): void {
+    if (limits.length > 0) this.#source ??= this.#open()
+    this.#source?.setLimits(limits)
+  }
+
+  answer(...request: Parameters<QuotaSource['answer']>): ReturnType<QuotaSource['answer']> {
+    this.#source ??= this.#open()
+    return this.#source.answer(...request)
+  }
+
+  get counters(): object {
+    return this.#source?.counters ?? {}
+  }
+
+  close(): void {
+    this.#source?.close()
+  }
+
+  #open(): QuotaSource {
+    const { folder } = this.#place
+    if (this.#place.kind === 'valkey') {
+      return new ValkeyQuota(this.#place.url, {
+        known: knownRun(folder, this.#place.url),
+        notice: this.#notice,
+      })
+    }
+    return embeddedQuota(QuotaFile.open(folder, Date.now()), this.#notice)
+  }
+}
+
+/** Which run of the server this machine's meshes last counted with. */
+function knownRun(folder: string, url: string): { load(): string; save(run: string): void } {
+  const { host } = new URL(url)
+  const file = join(folder, `valkey-${createHash('sha256').update(host).digest('hex').slice(0, 16)}`)
+  return {
+    load() {
+      try {
+        return readFileSync(file, 'utf8').trim()
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+        throw error
+      }
+    },
+    save(run) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      writeFileSync(file, `${run}\n`, { mode: 0o600 })
+    },
+  }
+}
+
+/** Named for the manifests' folder, as another run of the mesh finds it. */
+function ownFolder(dir: string): string {
+  const state = process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state')
+  let path = resolve(dir)
+  try {
+    path = realpathSync(path)
+  } catch {
+    // It is said elsewhere that it does not exist.
+  }
+  const hash = createHash('sha256').update(path).digest('hex').slice(0, 12)
+  return join(state, 'mayfly', `${basename(path)}-${hash}`)
+}
