@@ -47,7 +47,17 @@ export async function startMeshOn(
   const child = children.start(
     name,
     process.execPath,
-    [join(root, 'bin', 'mayfly.mjs'), 'up', folder, '--gateway', '127.0.0.1:0', '--metrics', '127.0.0.1:0', '--ready-file', readyFile],
+    [
+      join(root, 'bin', 'mayfly.mjs'),
+      'up',
+      folder,
+      '--gateway',
+      '127.0.0.1:0',
+      '--metrics',
+      '127.0.0.1:0',
+      '--ready-file',
+      readyFile,
+    ],
     { env: { ...process.env, ...environmentToo } },
   )
   const ready = await readyOf(child, readyFile)

@@ -50,7 +50,10 @@ function run(): void {
       },
       writeLog: (line) => accessLog.write(line),
       recordSpan: (facts) => spans.record(facts),
-      counters: () => ({ spans: { ...spans.counters }, accessLog: sumOf(accessLogs.map((log) => log.counters)) }),
+      counters: () => ({
+        spans: { ...spans.counters },
+        accessLog: sumOf(accessLogs.map((log) => log.counters)),
+      }),
       meshChanged: (mesh) => reopen(mesh.accessLogFile),
     })
   })

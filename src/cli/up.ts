@@ -57,7 +57,8 @@ Examples:
 
 async function up(dir: string, options: UpOptions): Promise<void> {
   const gateway = parseAddress('--gateway', options.gateway)
-  const metricsAddress = options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
+  const metricsAddress =
+    options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
   const overrides = parseOverrides(options)
   const { readyFile } = options
   // A mesh serves on when nobody reads any more what it says.
