@@ -22,6 +22,7 @@ export function checkTogether(found: readonly Found[]): ManifestError[] {
     ...checkProviders(found),
     ...checkAuthorizers(found),
     ...checkPeerSelectors(found),
+    ...checkReserved(found),
   ]
 }
 
@@ -129,6 +130,21 @@ function checkProviders(found: readonly Found[]): ManifestError[] {
     }
   }
   return errors
+}
+
+/** The mesh's gateways have this identity, which the nodes of functions take for that of clients without one. */
+export const RESERVED_IDENTITY = { namespace: 'mayfly-system', serviceAccount: 'gateway' }
+
+function checkReserved(found: readonly Found[]): ManifestError[] {
+  const { namespace, serviceAccount } = RESERVED_IDENTITY
+  return found.flatMap(({ document, at, resource }) => {
+    if (resource?.kind !== 'Service' || resource.metadata.namespace !== namespace) return []
+    const account = resource.spec.template.spec.serviceAccountName
+    if ((account ?? resource.metadata.name) !== serviceAccount) return []
+    const path = account === undefined ? ['metadata', 'name'] : ['spec', 'template', 'spec', 'serviceAccountName']
+    const message = `the service account ${quote(serviceAccount)} of namespace ${quote(namespace)} is the mesh's gateway: choose another one`
+    return [document.errorAt([...at, ...path], 'conflict', message)]
+  })
 }
 
 /** Istio does not look at such a selector, so that the policy would mean less than it says. */

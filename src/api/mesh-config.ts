@@ -9,7 +9,6 @@ import {
   mapping,
   report,
   text,
-  unsupported,
   word,
 } from './fields.ts'
 import { checkDnsLabel, checkDnsSubdomain, quote } from './kubernetes-name.ts'
@@ -56,9 +55,14 @@ const limits = mapping({
 const defaultConfig = mapping({
   gatewayTopology: mapping({
     numTrustedProxies: integer(0, 100).default(0),
-    forwardClientCertDetails: unsupported(
-      'x-forwarded-client-cert from outside is always dropped: remove the field',
-    ),
+    /** Clients from outside prove no identity to the gateway, so that by all of these their field is dropped, as in Envoy. */
+    forwardClientCertDetails: word(
+      ['UNDEFINED', 'SANITIZE', 'SANITIZE_SET', 'FORWARD_ONLY', 'APPEND_FORWARD'],
+      {
+        ALWAYS_FORWARD_ONLY:
+          'would let anybody outside pass for a workload: write SANITIZE, or remove the field',
+      },
+    ).optional(),
   }).prefault({}),
   tracing: mapping({ sampling: percentage.default(1), customTags: customTags.default({}) }).prefault({}),
 })
@@ -68,6 +72,8 @@ const providerNames = list(text(), 16).default([])
 const meshConfigSpec = across(
   mapping({
     trustDomain: text(checkDnsSubdomain).default('cluster.local'),
+    /** Other names of the mesh's trust domain: peers and policies that name one mean the same workloads. */
+    trustDomainAliases: list(text(checkDnsSubdomain), 16).default([]),
     rootNamespace: text(checkDnsLabel).default('mayfly-system'),
     pathNormalization: mapping({
       normalization: word(['DEFAULT', 'NONE', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES']).default(

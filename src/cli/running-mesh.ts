@@ -1,11 +1,13 @@
 import { createServer, type ListenOptions, type Server } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
+import type { CertificateAuthority } from '../control/certificate-authority.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
 import type { ListenFailure } from '../control/listener-plan.ts'
 import { ENGINES, Mesh } from '../control/mesh.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
-import { type EngineKind, spawnEngine } from './spawn-engine.ts'
+import { type NodeOptions, nodePlans, ONE_NODE, openAuthority } from './node-plans.ts'
+import type { EngineKind } from './spawn-engine.ts'
 
 export interface Gateway {
   host: string
@@ -29,16 +31,30 @@ export async function startMesh(
   gateway: Gateway,
   kind: EngineKind,
   notice: (text: string) => void,
+  division: NodeOptions = ONE_NODE,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
   const taken = await addressProblem(gateway)
   if (taken !== null) return { ok: false, message: listenProblem(gateway, taken) }
+  const authority = await authorityOf(division)
+  if (!authority.ok) return authority
   const runtime = createRuntime({ keeperLost: notice })
   const engines = compiled.config.engines || defaultEngines()
-  const mesh = new Mesh(compiled, { gateway, engines, spawn: spawnEngine(kind), runtime, notice })
+  const nodes = nodePlans(division, engines, kind, runtime)
+  const mesh = new Mesh(compiled, { gateway, nodes, authority: authority.value, notice })
   const failure = await mesh.start()
   if (failure === null) return { ok: true, running: { mesh, runtime } }
   await mesh.stop()
   return { ok: false, message: listenProblem(gateway, failure) }
+}
+
+async function authorityOf(
+  division: NodeOptions,
+): Promise<{ ok: true; value: CertificateAuthority | null } | { ok: false; message: string }> {
+  try {
+    return { ok: true, value: await openAuthority(division) }
+  } catch (error) {
+    return { ok: false, message: `the certificate authority cannot be used: ${(error as Error).message}` }
+  }
 }
 
 /**

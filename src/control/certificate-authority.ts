@@ -26,6 +26,8 @@ export interface Svid {
   /** Milliseconds since the epoch of time, whole seconds. */
   notBefore: number
   notAfter: number
+  /** Half its life is over then. */
+  renewAt: number
 }
 
 /** The certificate by which an epoch's SVIDs are verified, as PEM. */
@@ -99,6 +101,10 @@ export class CertificateAuthority {
     this.#intermediate = intermediate
   }
 
+  get svidLifetimeMs(): number {
+    return this.#svidLifetimeMs
+  }
+
   get epoch(): number {
     return this.#epoch
   }
@@ -130,7 +136,8 @@ export class CertificateAuthority {
       new SubjectAlternativeNameExtension([{ type: 'url', value: `spiffe://${principal}` }], true),
     ])
     const chain = `${leaf.toString('pem')}\n${issuer.pem}\n`
-    return { principal, epoch, chain, key: await exportKey(keys.privateKey), notBefore, notAfter }
+    const renewAt = now + this.#svidLifetimeMs / 2
+    return { principal, epoch, chain, key: await exportKey(keys.privateKey), notBefore, notAfter, renewAt }
   }
 
   /** Begins the next epoch; resolves when it is on disk, where there is a folder. */

@@ -42,6 +42,7 @@ interface Entry {
 export class EngineFleet {
   readonly #spawn: SpawnEngine
   readonly #events: FleetEvents
+  readonly #prefix: string
   readonly #links = new Map<string, Entry>()
   readonly #queries = new Map<number, { engine: string; answered(answer: unknown): void }>()
   readonly #restarts = new Set<NodeJS.Timeout>()
@@ -52,9 +53,11 @@ export class EngineFleet {
   #starting: { count: number; failed: number; resolve: (problem: string | null) => void } | null = null
   #stopped = false
 
-  constructor(spawn: SpawnEngine, events: FleetEvents) {
+  /** `prefix` begins the engines' names, which are unique in a mesh. */
+  constructor(spawn: SpawnEngine, events: FleetEvents, prefix = 'engine') {
     this.#spawn = spawn
     this.#events = events
+    this.#prefix = prefix
   }
 
   /** Resolves once `count` engines accept messages, or with why they do not. */
@@ -63,6 +66,11 @@ export class EngineFleet {
       this.#starting = { count, failed: 0, resolve }
       for (let i = 0; i < count; i++) this.#start(0)
     })
+  }
+
+  /** Whether it is one of these engines, that has not ended. */
+  has(engine: string): boolean {
+    return this.#links.has(engine)
   }
 
   /** The engines that accept messages. */
@@ -91,16 +99,20 @@ export class EngineFleet {
 
   /** Lets requests under way end and stops all engines; those that have not ended after `timeoutMs` are killed. */
   async drain(timeoutMs: number): Promise<void> {
-    this.#stopped = true
-    for (const timer of this.#restarts) clearTimeout(timer)
     const deadline = Date.now() + timeoutMs
-    await this.#drainStep('drain-gateway', deadline)
-    await this.#drainStep('drain', deadline)
+    await this.drainStep('drain-gateway', deadline)
+    await this.drainStep('drain', deadline)
+    this.kill()
+  }
+
+  kill(): void {
     for (const { link } of this.#links.values()) link.kill()
   }
 
-  /** A request that came in through one engine may need any other, so all take a step together. */
-  #drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void> {
+  /** A request that came in through one engine may need any other, so all take a step together. No engine is started any more. */
+  drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void> {
+    this.#stopped = true
+    for (const timer of this.#restarts) clearTimeout(timer)
     const left = new Set(this.engines())
     if (left.size === 0) return Promise.resolve()
     return new Promise((resolve) => {
@@ -116,7 +128,7 @@ export class EngineFleet {
   }
 
   #start(failures: number): void {
-    const name = `engine-${this.#serial++}`
+    const name = `${this.#prefix}-${this.#serial++}`
     const link = this.#spawn(name, {
       message: (message) => this.#message(name, message),
       exit: (how) => this.#exit(name, how),

@@ -104,6 +104,11 @@ export class FunctionController {
     return endpoints.length > 0 ? this.#endpoints(engine) : null
   }
 
+  /** Tells every engine once more which instances it may use. */
+  tellAgain(): void {
+    for (const engine of this.#ledger.engines) this.#hooks.send(engine, this.#endpoints(engine))
+  }
+
   engineDied(engine: string): void {
     this.#needs.delete(engine)
     for (const id of this.#ledger.removeEngine(engine)) this.#retired(id)

@@ -5,6 +5,7 @@ import { policiesFor } from '../policy/authorization.ts'
 import type { MeshView } from '../policy/compile-policy.ts'
 import { acceptedPorts, knownCallees } from '../policy/egress.ts'
 import { type Caller, type CallFacts, fitRule } from '../policy/rule-fit.ts'
+import { trustDomainsOf } from '../policy/trust-domain.ts'
 
 /** Who may call whom, as the manifests say it. */
 export interface CallGraph {
@@ -112,7 +113,7 @@ export function factsOf(
     caller,
     ports,
     namespace: policy.metadata.namespace,
-    domains: { trustDomain: view.config.trustDomain, aliases: [] },
+    domains: trustDomainsOf(view.config),
   }
 }
 

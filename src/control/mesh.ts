@@ -1,14 +1,20 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
-import type { Runtime } from '../runtime/runtime.ts'
+import type { Instance, InstanceListener } from '../runtime/instance.ts'
+import type { InstanceSet } from '../runtime/instance-set.ts'
+import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
-import { EgressAddresses } from './egress-addresses.ts'
 import { embeddedQuota } from './embedded-quota.ts'
-import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
 import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
+import { HostedBook } from './hosted-book.ts'
+import { IdentityBook } from './identity-book.ts'
 import { KeySetHub } from './key-set-hub.ts'
-import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
+import type { ListenFailure } from './listener-plan.ts'
+import { MeshNode, type NodePlan } from './mesh-node.ts'
+import { MeshNodes } from './mesh-nodes.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
+import { spreadSet } from './placement.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { UserPolicyHub } from './user-policy-hub.ts'
 
@@ -24,9 +30,10 @@ export const ENGINES = 'ENGINES'
 
 export interface MeshOptions {
   gateway: { host: string; port: number }
-  engines: number
-  spawn: SpawnEngine
-  runtime: Runtime
+  /** The first takes requests from outside; at least one runs instances. */
+  nodes: readonly NodePlan[]
+  /** Issues the certificates by which several nodes know each other's workloads; null for one node. */
+  authority: CertificateAuthority | null
   /** Who leases the requests of rate limits; absent: this process, which forgets them when it ends. */
   quota?: QuotaSource
   /** Something that a user should read. */
@@ -36,9 +43,10 @@ export interface MeshOptions {
 /** A whole mesh on one machine: its functions under control, its engines, its gateway. */
 export class Mesh {
   readonly #options: MeshOptions
-  readonly #fleet: EngineFleet
-  readonly #plan: ListenerPlan
-  readonly #egress: EgressAddresses
+  readonly #nodes: MeshNodes
+  readonly #hosted = new HostedBook()
+  /** null: the mesh has one node. */
+  readonly #identities: IdentityBook | null
   readonly #controllers = new Map<string, FunctionController>()
   /** Controllers that the autoscaler looks at; the others are at rest. */
   readonly #busy = new Set<FunctionController>()
@@ -56,39 +64,33 @@ export class Mesh {
   constructor(compiled: CompiledMesh, options: MeshOptions) {
     this.#compiled = compiled
     this.#options = options
-    this.#fleet = new EngineFleet(options.spawn, {
-      started: (engine) => this.#engineStarted(engine),
-      message: (engine, message) => this.#engineMessage(engine, message),
-      died: (engine, how) => this.#engineDied(engine, how),
-    })
-    this.#userPolicies = new UserPolicyHub((engine, message) => this.#fleet.send(engine, message))
-    this.#keySets = new KeySetHub({ broadcast: (message) => this.#fleet.broadcast(message), ...options })
+    this.#nodes = new MeshNodes(options.nodes.map((plan) => this.#newNode(plan)))
+    this.#identities = options.authority && this.#newIdentities(options.authority)
+    this.#userPolicies = new UserPolicyHub((engine, message) => this.#nodes.send(engine, message))
+    this.#keySets = new KeySetHub({ broadcast: (message) => this.#nodes.broadcast(message), ...options })
     this.#keySets.follow(compiled.functions.values())
     this.#quota = new QuotaHub(options.quota ?? embeddedQuota(), (engine, message) =>
-      this.#fleet.send(engine, message),
+      this.#nodes.send(engine, message),
     )
     this.#quota.follow(compiled.functions.values())
-    this.#plan = new ListenerPlan(
-      () => this.#fleet.engines(),
-      (engine, message) => this.#fleet.send(engine, message),
-      options.notice,
-    )
-    this.#egress = new EgressAddresses(this.#plan, '127.0.0.1', options.notice)
   }
 
   /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't (the code may be ENGINES). */
   async start(): Promise<ListenFailure | null> {
     for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
-    const problem = await this.#fleet.start(this.#options.engines)
-    if (problem !== null) return { code: ENGINES, message: problem }
+    const problem = await this.#nodes.start()
+    if (problem?.kind === 'engines') return { code: ENGINES, message: problem.message }
+    if (problem?.kind === 'address') return problem.failure
+    // What was ready before the nodes had their addresses.
+    for (const controller of this.#controllers.values()) controller.tellAgain()
     const { host, port } = this.#options.gateway
-    const gateway = this.#plan.open('gateway', host, port, { kind: 'gateway' })
+    const gateway = this.#nodes.gateway.listeners.open('gateway', host, port, { kind: 'gateway' })
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
-    const spares = this.#egress.fill()
+    const spares = this.#nodes.workers.map((node) => node.egress.fill())
     const opened = await gateway
     if (!opened.ok) return opened.failure
     this.#gatewayPort = opened.port
-    await Promise.all([...egress, spares])
+    await Promise.all([...egress, ...spares])
     this.#timers = [setInterval(() => this.#scale(), SCALE_MS), setInterval(() => this.#turn(), TURN_MS)]
     return null
   }
@@ -97,10 +99,10 @@ export class Mesh {
   apply(next: CompiledMesh): void {
     const before = this.#compiled
     this.#compiled = next
-    this.#fleet.broadcast({ type: 'mesh', mesh: meshSlice(next) })
+    this.#nodes.broadcast({ type: 'mesh', mesh: meshSlice(next) })
     this.#keySets.follow(next.functions.values())
     this.#quota.follow(next.functions.values())
-    this.#userPolicies.apply(this.#fleet.engines(), before, next)
+    this.#userPolicies.apply(this.#nodes.engines(), before, next)
     const renamed = before.config.domain !== next.config.domain
     const upsert = [...next.functions.values()].filter(
       (fn) => renamed || changed(before.functions.get(fn.spec.key), fn),
@@ -108,13 +110,16 @@ export class Mesh {
     const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
     if (upsert.length + remove.length > 0) {
       const { domain } = next.config
-      this.#fleet.broadcast({
+      this.#nodes.broadcast({
         type: 'functions',
         upsert: upsert.map((fn) => functionSlice(fn, domain)),
         remove,
       })
     }
     for (const key of remove) this.#removeFunction(key)
+    this.#identities?.setTrustDomains(trustDomains(next.config))
+    this.#identities?.prune()
+    if (before.config.trustDomain !== next.config.trustDomain) this.#tellNodes()
     for (const { spec } of upsert) {
       if (!before.functions.has(spec.key)) void this.#openEgress(spec)
       const controller = this.#controllers.get(spec.key)
@@ -144,32 +149,45 @@ export class Mesh {
   }
 
   egressUrl(key: string, instance: string | null = null): string | null {
-    return this.#egress.url(key, instance)
+    const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#nodes.homeOf(key)
+    return node.egress.url(key, instance)
   }
 
   engines(): { engine: string; pid: number | undefined }[] {
-    return this.#fleet.pids()
+    return this.#nodes.pids()
   }
 
   query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
-    return this.#fleet.query(query)
+    return this.#nodes.query(query)
+  }
+
+  /** Certificates that engines hold; none in a mesh of one node. */
+  async identities() {
+    return (await this.#identities?.list()) ?? []
+  }
+
+  /** Makes all certificates issued so far count for nothing; resolves with the new epoch, or null in a mesh of one node. */
+  async beginEpoch(): Promise<number | null> {
+    return (await this.#identities?.beginEpoch()) ?? null
   }
 
   /** Refuses new connections, lets requests under way end, stops instances and engines. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
-    const engines = this.#fleet.engines()
+    const engines = this.#nodes.engines()
     this.#keySets.close()
-    await this.#fleet.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
+    await this.#nodes.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.
     for (const engine of engines) this.#forgetEngine(engine)
     this.#quota.close()
-    await this.#options.runtime.close()
+    this.#identities?.close()
+    const runtimes = new Set(this.#nodes.workers.map(({ plan }) => plan.runtime!))
+    await Promise.all([...runtimes].map((runtime) => runtime.close()))
   }
 
   /** Servers that others run may call at any rate; a process calls from its instances' own addresses. */
   #openEgress(spec: FunctionSpec): Promise<void> {
-    return this.#egress.openFunction(spec.key, isExternal(spec) ? 'all' : 'one')
+    return this.#nodes.homeOf(spec.key).egress.openFunction(spec.key, isExternal(spec) ? 'all' : 'one')
   }
 
   /** The function's controller, made when it is first needed: most functions of a mesh are idle. */
@@ -179,21 +197,16 @@ export class Mesh {
   }
 
   #control(spec: FunctionSpec): FunctionController {
-    const { notice, runtime } = this.#options
-    const controller = new FunctionController(spec, this.#fleet.engines(), {
-      createSet: (one, revision, listener) =>
-        runtime.createSet(one, {
-          revision,
-          listener,
-          environment: (instance) => this.#environment(one.key, instance.id),
-        }),
-      send: (engine, message) => this.#fleet.send(engine, message),
-      broadcast: (message) => this.#fleet.broadcast(message),
+    const { notice } = this.#options
+    const controller = new FunctionController(spec, this.#nodes.engines(), {
+      createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
+      send: (engine, message) => this.#nodes.send(engine, message),
+      broadcast: (message) => this.#nodes.broadcast(message),
       instanceStarting: (instance) => {
         this.#instancesStarted++
-        this.#egress.openInstance(spec.key, instance.id)
+        this.#nodes.hostOf(instance.id)?.egress.openInstance(spec.key, instance.id)
       },
-      instanceGone: (instance) => this.#egress.closeInstance(instance.id),
+      instanceGone: (instance) => this.#nodes.hostOf(instance.id)?.egress.closeInstance(instance.id),
       notice,
     })
     this.#controllers.set(spec.key, controller)
@@ -201,9 +214,44 @@ export class Mesh {
     return controller
   }
 
-  async #environment(key: string, instance: string): Promise<Record<string, string>> {
-    await this.#egress.instanceReady(instance)
-    const url = this.#egress.url(key, instance)
+  /** Servers that others run are of no node; one speaks for them. */
+  #createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
+    const home = this.#nodes.homeOf(spec.key)
+    const others = isExternal(spec) ? [] : this.#nodes.workers.filter((node) => node !== home)
+    const sets = [home, ...others].map((node) =>
+      node.plan.runtime!.createSet(spec, {
+        revision,
+        listener: this.#onNode(node, listener),
+        environment: (instance) => this.#environment(node, spec.key, instance.id),
+      }),
+    )
+    return sets.length === 1 ? sets[0]! : spreadSet(spec, revision, sets)
+  }
+
+  /** Its engines know an instance before others may send requests for it. */
+  #onNode(node: MeshNode, listener: InstanceListener): InstanceListener {
+    const several = this.#nodes.all.length > 1
+    return {
+      ...listener,
+      starting: (instance) => {
+        this.#nodes.place(instance.id, node)
+        listener.starting?.(instance)
+      },
+      ready: (instance) => {
+        if (several) this.#hosted.add(node, instance)
+        listener.ready(instance)
+      },
+      gone: (instance: Instance, why) => {
+        listener.gone(instance, why)
+        this.#hosted.remove(instance)
+        this.#nodes.remove(instance.id)
+      },
+    }
+  }
+
+  async #environment({ egress }: MeshNode, key: string, instance: string): Promise<Record<string, string>> {
+    await egress.instanceReady(instance)
+    const url = egress.url(key, instance)
     if (url === null) return {}
     // A request to the address itself, with the callee in Host, needs no proxy.
     const { host } = new URL(url)
@@ -211,7 +259,7 @@ export class Mesh {
   }
 
   #removeFunction(key: string): void {
-    this.#egress.closeFunction(key)
+    this.#nodes.homeOf(key).egress.closeFunction(key)
     const controller = this.#controllers.get(key)
     if (!controller) return
     this.#controllers.delete(key)
@@ -221,7 +269,63 @@ export class Mesh {
     void controller.remove().then(() => this.#leaving.delete(controller))
   }
 
-  #engineStarted(engine: string): ToEngine[] {
+  #newNode(plan: NodePlan): MeshNode {
+    const prefix = this.#options.nodes.length === 1 ? 'engine' : `${plan.name}-engine`
+    const node: MeshNode = new MeshNode(
+      plan,
+      prefix,
+      {
+        started: (engine) => this.#engineStarted(node, engine),
+        message: (engine, message) => this.#engineMessage(node, engine, message),
+        died: (engine, how) => this.#engineDied(node, engine, how),
+      },
+      this.#options.notice,
+    )
+    return node
+  }
+
+  #newIdentities(authority: CertificateAuthority): IdentityBook {
+    return new IdentityBook({
+      authority,
+      nodes: this.#nodes.all.map(({ name }) => name),
+      trustDomains: trustDomains(this.#compiled.config),
+      mayHold: (engine, principal) => this.#mayHold(engine, principal),
+      send: (engine, message) => this.#nodes.send(engine, message),
+      trustChanged: () => this.#tellNodes(),
+      settled: () => this.#nodes.query({ kind: 'identities' }),
+      notice: this.#options.notice,
+    })
+  }
+
+  /** A node speaks for the gateway, or for functions that may run on it. */
+  #mayHold(engine: string, principal: string): boolean {
+    const node = this.#nodes.nodeOf(engine)
+    if (!node) return false
+    if (principal === gatewayPrincipal(this.#compiled.config)) return node === this.#nodes.gateway
+    if (!this.#nodes.workers.includes(node)) return false
+    return [...this.#compiled.functions.values()].some(({ spec }) => spec.principal === principal)
+  }
+
+  #nodeMessages(node: MeshNode): ToEngine[] {
+    if (this.#identities === null) return []
+    const { name } = node
+    const trust = this.#identities.trust(name)
+    const principal = gatewayPrincipal(this.#compiled.config)
+    return [
+      {
+        type: 'node',
+        node: { name, forwards: this.#nodes.forwards(node), gatewayPrincipal: principal, trust },
+      },
+    ]
+  }
+
+  #tellNodes(): void {
+    for (const node of this.#nodes.all) {
+      for (const message of this.#nodeMessages(node)) node.fleet.broadcast(message)
+    }
+  }
+
+  #engineStarted(node: MeshNode, engine: string): ToEngine[] {
     const mesh: MeshSlice = meshSlice(this.#compiled)
     const { domain } = this.#compiled.config
     const slices = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
@@ -230,17 +334,20 @@ export class Mesh {
     )
     return [
       { type: 'mesh', mesh },
+      ...this.#nodeMessages(node),
       ...this.#keySets.messages(),
       ...this.#userPolicies.forNewEngine(this.#compiled, Date.now()),
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
-      ...endpoints,
-      ...this.#plan.forNewEngine(engine),
+      ...this.#hosted.messages(node),
+      ...endpoints.map((message) => this.#nodes.told(engine, message)),
+      ...node.listeners.forNewEngine(engine),
     ]
   }
 
-  #engineDied(engine: string, how: string): void {
+  #engineDied(node: MeshNode, engine: string, how: string): void {
     this.#options.notice(`${engine} ended (${how}); another one is started`)
-    this.#plan.engineDied(engine)
+    node.listeners.engineDied(engine)
+    this.#identities?.engineDied(engine)
     this.#forgetEngine(engine)
   }
 
@@ -249,13 +356,15 @@ export class Mesh {
     for (const controller of this.#leaving) controller.engineDied(engine)
   }
 
-  #engineMessage(engine: string, message: FromEngine): void {
+  #engineMessage(node: MeshNode, engine: string, message: FromEngine): void {
     switch (message.type) {
       case 'user-state':
-        return this.#userPolicies.receive(engine, message.updates, this.#fleet.engines())
+        return this.#userPolicies.receive(engine, message.updates, this.#nodes.engines())
       case 'listening':
       case 'listen-failed':
-        return this.#plan.receive(engine, message)
+        return node.listeners.receive(engine, message)
+      case 'identity-wanted':
+        return void this.#identities?.wanted(engine, message.principal)
       case 'quota':
         return this.#quota.receive(engine, message.request)
       case 'key-set-wanted':

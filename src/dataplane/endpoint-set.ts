@@ -2,6 +2,7 @@ import type { Circuit } from './circuit.ts'
 import type { DemandReport, EndpointSlice } from './engine-messages.ts'
 import { type Choice, chooseInstance, usableFor } from './instance-choice.ts'
 import { LoadBalancer } from './load-balancer.ts'
+import type { NodeAddress } from './node-messages.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** One instance, as this engine uses it. */
@@ -11,6 +12,8 @@ export interface Endpoint {
   readonly port: number
   /** "host:port", for logs. */
   readonly address: string
+  /** The node on which it is; null: this engine's own. */
+  readonly node: NodeAddress | null
   slots: number
   inFlight: number
   /** Kept-alive connections without a request, the most recently used last. */
@@ -116,7 +119,8 @@ export class EndpointSet {
   isReady(circuit: Circuit): boolean {
     if (this.#waiting.size > 0 || circuit.full) return false
     const usable = usableFor(this.#endpoints, circuit)
-    return this.#endpoints.some((endpoint) => endpoint.idle.length > 0 && usable(endpoint))
+    const isReady = ({ node, idle }: Endpoint) => node !== null || idle.length > 0
+    return this.#endpoints.some((endpoint) => isReady(endpoint) && usable(endpoint))
   }
 
   update(slices: EndpointSlice[], external: boolean): void {
@@ -283,13 +287,13 @@ export class EndpointSet {
   }
 }
 
-function newEndpoint(slice: EndpointSlice): Endpoint {
+export function newEndpoint(slice: EndpointSlice): Endpoint {
   const address = slice.host.includes(':') ? `[${slice.host}]:${slice.port}` : `${slice.host}:${slice.port}`
-  const { id, host, port } = slice
-  return { id, host, port, address, slots: 0, inFlight: 0, idle: [], gone: false, downUntil: 0 }
+  const { id, host, port, node = null } = slice
+  return { id, host, port, address, node, slots: 0, inFlight: 0, idle: [], gone: false, downUntil: 0 }
 }
 
-function retire(endpoint: Endpoint): void {
+export function retire(endpoint: Endpoint): void {
   endpoint.gone = true
   for (const connection of endpoint.idle.splice(0)) connection.destroy()
 }

@@ -2,6 +2,7 @@ import type { DecisionInputs } from './decision-inputs.ts'
 import type { DecisionRing } from './decision-ring.ts'
 import type { EngineCounters } from './engine-counters.ts'
 import type { MeshSlice } from './engine-messages.ts'
+import type { EngineNode } from './engine-node.ts'
 import type { ExchangeMetrics } from './exchange-metrics.ts'
 import type { FunctionTable } from './function-table.ts'
 import type { Answerers } from './needs.ts'
@@ -12,7 +13,7 @@ import type { SpanFacts } from './span-facts.ts'
 /** What judges heads: sidecars, or a stand-in for them in a study. */
 export type Judge = Pick<
   Sidecars,
-  'open' | 'judge' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining'
+  'open' | 'judge' | 'abandon' | 'respond' | 'reply' | 'trailers' | 'maxHeadBytes' | 'draining' | 'relocate'
 > & {
   readonly counters: object
   /** Where the inputs of decisions go; a stand-in keeps none. */
@@ -37,4 +38,6 @@ export interface EngineContext {
   readonly recordSpan: (facts: SpanFacts) => void
   mesh: MeshSlice
   draining: boolean
+  /** null: the mesh has one node. */
+  node: EngineNode | null
 }

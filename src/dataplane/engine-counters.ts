@@ -34,6 +34,14 @@ export function newCounters() {
     upgraded: 0,
     pipelinePaused: 0,
     logLinesDropped: 0,
+    /** Whole handshakes and resumed ones, of either side; those that failed; peers whose certificate does not count. */
+    tlsHandshakes: 0,
+    tlsResumed: 0,
+    tlsHandshakesFailed: 0,
+    tlsPeersRefused: 0,
+    /** Connections without TLS at the node's own address. */
+    plaintextAccepted: 0,
+    nodeLinksDropped: 0,
   }
 }
 

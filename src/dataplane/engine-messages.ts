@@ -9,6 +9,7 @@ import type { QuotaReply, QuotaRequest } from '../state/quota-message.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
 import type { KeySetMessage } from './key-sets.ts'
 import type { OtherPolicies } from './whatif.ts'
+import type { HostedSlice, IdentitySlice, NodeAddress, NodeSlice } from './node-messages.ts'
 import type { UserModulesSlice } from './user-policies.ts'
 
 /** One function as an engine needs it. */
@@ -60,6 +61,8 @@ export interface EndpointSlice {
   port: number
   /** Requests that this engine may have in flight there; null: no limit. 0: none, and the engine says when the last has ended. */
   slots: number | null
+  /** The node on which it is; absent: the engine's own. */
+  node?: NodeAddress
 }
 
 /** Who sends requests to a listening address. `spare`: nobody yet, so connections are refused. */
@@ -67,6 +70,8 @@ export type ListenerRole =
   | { kind: 'gateway' }
   | { kind: 'egress'; caller: string; instance: string | null }
   | { kind: 'spare' }
+  /** Engines of other nodes, for functions of this one. */
+  | { kind: 'node' }
 
 export interface EngineLimits {
   maxHeadBytes: number
@@ -101,6 +106,10 @@ export interface MeshSlice {
 }
 
 export type ToEngine =
+  | { type: 'node'; node: NodeSlice }
+  | { type: 'identities'; upsert: IdentitySlice[]; remove: string[] }
+  /** The function's instances on the engine's own node. */
+  | { type: 'hosted'; key: string; instances: HostedSlice[] }
   | { type: 'mesh'; mesh: MeshSlice }
   | { type: 'functions'; upsert: FunctionSlice[]; remove: string[] }
   /** Before the functions that name them. */
@@ -123,6 +132,8 @@ export type ToEngine =
 
 export type EngineQuery =
   | { kind: 'counters' }
+  /** Answered with the identities that the engine holds. */
+  | { kind: 'identities' }
   /** Answered with an EngineMetrics (engine-metrics.ts). */
   | { kind: 'metrics' }
   /** Answered with a ReviewedDecision (decision-review.ts), or null. */
@@ -139,6 +150,7 @@ export interface DemandReport {
 }
 
 export type FromEngine =
+  | { type: 'identity-wanted'; principal: string }
   | { type: 'up' }
   | { type: 'listening'; id: string; port: number }
   | { type: 'listen-failed'; id: string; message: string; code: string }

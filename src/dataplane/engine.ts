@@ -7,6 +7,7 @@ import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
 import { newCounters } from './engine-counters.ts'
+import { EngineNode } from './engine-node.ts'
 import type {
   DemandReport,
   EngineQuery,
@@ -20,8 +21,10 @@ import { ExchangeMetrics } from './exchange-metrics.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
 import { KeySets } from './key-sets.ts'
+import type { HostedInstances } from './hosted-instances.ts'
 import { Listeners } from './listeners.ts'
 import type { Answerer } from './needs.ts'
+import type { HostedSlice, NodeSlice } from './node-messages.ts'
 import { Quota, quotaAnswerer } from './quota.ts'
 import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
@@ -57,6 +60,7 @@ export class Engine {
   readonly #context: EngineContext
   readonly #listeners: Listeners
   readonly #active = new Set<EndpointSet>()
+  readonly #hosted = new Set<HostedInstances>()
   readonly #checks = new ExternalAuthorizers()
   readonly #keySets: KeySets
   readonly #tokens: TokenSignatures
@@ -95,6 +99,7 @@ export class Engine {
       recordSpan: hooks.recordSpan,
       mesh: withBuffers(mesh),
       draining: false,
+      node: null,
     }
     sidecars.maxHeadBytes = mesh.limits.maxHeadBytes
     sidecars.inputs = this.#context.inputs
@@ -118,6 +123,12 @@ export class Engine {
         return
       case 'key-sets':
         return this.#keySets.update(message.upsert, message.remove)
+      case 'node':
+        return this.#takeNode(message.node)
+      case 'identities':
+        return this.#context.node?.updateIdentities(message.upsert, message.remove)
+      case 'hosted':
+        return this.#takeHosted(message.key, message.instances)
       case 'user-modules':
         return this.#userPolicies.takeModules(message.modules)
       case 'quota':
@@ -150,6 +161,20 @@ export class Engine {
     }
   }
 
+  #takeHosted(key: string, instances: HostedSlice[]): void {
+    const hosted = this.#context.functions.get(key)?.hosted
+    if (!hosted) return
+    hosted.update(instances)
+    if (instances.length > 0) this.#hosted.add(hosted)
+    else this.#hosted.delete(hosted)
+  }
+
+  #takeNode(slice: NodeSlice): void {
+    const { node, counters } = this.#context
+    if (node) return node.update(slice)
+    this.#context.node = new EngineNode(slice, this.#hooks.send, counters)
+  }
+
   /** A function that is there already stays as it is while the modules of its new version are run in. */
   #upsert(slice: FunctionSlice): void {
     const { functions } = this.#context
@@ -175,7 +200,9 @@ export class Engine {
   }
 
   async #drain(): Promise<void> {
+    await this.#listeners.drain((role) => role.kind !== 'node')
     await this.#listeners.drain(() => true)
+    this.#context.node?.close()
     clearInterval(this.#ticker)
     this.#checks.close()
     this.#quota.close()
@@ -190,6 +217,7 @@ export class Engine {
 
   #answer(query: Exclude<EngineQuery, { kind: 'whatif' }>): unknown {
     if (query.kind === 'metrics') return this.#metrics()
+    if (query.kind === 'identities') return this.#context.node?.identities.held() ?? []
     if (query.kind === 'decision') {
       const record = this.#context.decisions.find(query.requestId)
       return record ? reviewDecision(this.#context, record) : null
@@ -253,6 +281,9 @@ export class Engine {
       set.retry()
       if (set.settled()) this.#active.delete(set)
     }
+    for (const hosted of this.#hosted) for (const endpoint of hosted.endpoints) closeIdle(endpoint, deadline)
+    // The other node's engine keeps them for twice as long, so that a request seldom meets a connection that is being closed.
+    this.#context.node?.closeIdle(performance.now() - this.#context.mesh.limits.keepAliveTimeoutMs / 2)
   }
 
   #report(sets: Iterable<EndpointSet>): void {

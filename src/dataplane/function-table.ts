@@ -1,11 +1,13 @@
 import type { Circuits } from './circuit.ts'
 import type { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
+import { HostedInstances } from './hosted-instances.ts'
 
 /** A function in an engine: how to judge its requests and where its instances are. */
 export class FunctionEntry {
   readonly #make: FunctionParts
   #endpoints: EndpointSet | null = null
+  #hosted: HostedInstances | null = null
   #circuits: Circuits | null
   slice: FunctionSlice
   policy: Buffer
@@ -35,8 +37,15 @@ export class FunctionEntry {
     this.policy = ownPolicy(slice)
   }
 
+  /** Its instances on this node, for requests of other nodes' engines. */
+  get hosted(): HostedInstances {
+    this.#hosted ??= new HostedInstances()
+    return this.#hosted
+  }
+
   close(reason: string): void {
     this.#endpoints?.close(reason)
+    this.#hosted?.close()
   }
 }
 

@@ -1,9 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
+import { DIRECTION_INBOUND, DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
 import type { EngineContext } from './engine-context.ts'
 import type { ListenerRole } from './engine-messages.ts'
+import type { Origin } from './http1/admit.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import { ipBytes } from './ip-bytes.ts'
+import { NodeListener } from './node-listener.ts'
+import type { ConnectionFacts } from './sidecar.ts'
 
 /** Connections that the kernel may hold before the engine accepts them. */
 const BACKLOG = 4096
@@ -13,6 +16,9 @@ export class Listeners {
   readonly #engine: EngineContext
   readonly #servers = new Map<string, { server: Server; role: ListenerRole }>()
   readonly #connections = new Map<ClientConnection, ListenerRole>()
+  #nodeListener: NodeListener | null = null
+  /** Connections at the node's own address, from their beginning to their end. */
+  #handshaking = 0
   #whenClosed: (() => void) | null = null
 
   constructor(engine: EngineContext) {
@@ -74,22 +80,45 @@ export class Listeners {
   #accept(socket: Socket, role: ListenerRole): void {
     const { counters, mesh } = this.#engine
     counters.connections++
-    if (role.kind === 'spare' || this.#connections.size >= mesh.limits.maxConnections) {
+    if (role.kind === 'spare' || Math.max(this.#connections.size, this.#handshaking) >= mesh.limits.maxConnections) {
       counters.connectionsRefused++
       socket.destroy()
       return
     }
-    const facts = {
-      direction: role.kind === 'gateway' ? DIRECTION_INGRESS : DIRECTION_OUTBOUND,
-      peer: '',
-      sourceIp: ipBytes(socket.remoteAddress ?? ''),
-      sourcePort: socket.remotePort ?? 0,
-      localIp: ipBytes(socket.localAddress ?? ''),
-      localPort: socket.localPort ?? 0,
-      tls: false,
-    }
-    const caller = role.kind === 'gateway' ? null : { key: role.caller }
-    const connection = new ClientConnection(this.#engine, socket, facts, caller)
+    if (role.kind === 'node') return this.#acceptFromNode(socket)
+    const direction = role.kind === 'gateway' ? DIRECTION_INGRESS : DIRECTION_OUTBOUND
+    const origin: Origin =
+      role.kind === 'gateway' ? { kind: 'outside' } : { kind: 'function', key: role.caller }
+    this.#serve(socket, role, { ...addresses(socket), direction, peer: '', tls: false }, origin)
+  }
+
+  #acceptFromNode(socket: Socket): void {
+    const { node } = this.#engine
+    if (!node) return void socket.destroy()
+    this.#nodeListener ??= new NodeListener(this.#engine, node, {
+      proved: (secure, peer, callee) => {
+        // The gateway speaks for clients from outside, who have no identity (docs/decisions/0003).
+        const identity =
+          peer.principal === node.gatewayPrincipal
+            ? { direction: DIRECTION_INGRESS, peer: '' }
+            : { direction: DIRECTION_INBOUND, peer: peer.principal, peerHash: peer.hash }
+        const facts = { ...addresses(secure), ...identity, tls: false, forwarded: true }
+        this.#serve(secure, { kind: 'node' }, facts, { kind: 'node', peer, callee })
+      },
+      plaintext: (plain) => {
+        this.#engine.counters.plaintextAccepted++
+        const facts = { ...addresses(plain), direction: DIRECTION_INBOUND, peer: '', tls: false, plaintext: true }
+        this.#serve(plain, { kind: 'node' }, facts, { kind: 'plaintext' })
+      },
+    })
+    this.#handshaking++
+    socket.once('close', () => this.#handshaking--)
+    this.#nodeListener.accept(socket)
+  }
+
+  #serve(socket: Socket, role: ListenerRole, facts: ConnectionFacts, origin: Origin): void {
+    const { counters } = this.#engine
+    const connection = new ClientConnection(this.#engine, socket, facts, origin)
     this.#connections.set(connection, role)
     counters.connectionsOpen++
     socket.on('close', () => {
@@ -97,5 +126,15 @@ export class Listeners {
       counters.connectionsOpen--
       this.#whenClosed?.()
     })
+  }
+}
+
+/** Both ends of a client's connection. */
+function addresses(socket: Socket) {
+  return {
+    sourceIp: ipBytes(socket.remoteAddress ?? ''),
+    sourcePort: socket.remotePort ?? 0,
+    localIp: ipBytes(socket.localAddress ?? ''),
+    localPort: socket.localPort ?? 0,
   }
 }

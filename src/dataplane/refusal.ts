@@ -5,6 +5,7 @@ import {
   RESPONSE_FLAG_DT,
   RESPONSE_FLAG_NR,
   RESPONSE_FLAG_SI,
+  RESPONSE_FLAG_UAEX,
   RESPONSE_FLAG_UC,
   RESPONSE_FLAG_UF,
   RESPONSE_FLAG_UH,
@@ -73,6 +74,13 @@ export const waitTimedOut = (ms: number): Refusal =>
 
 export const streamIdle = (ms: number): Refusal =>
   refusal(408, `nothing of the request body arrived for ${ms / 1000} s`, RESPONSE_FLAG_SI)
+
+/** To another node's engine, whose certificate was valid when the connection was made. */
+export const distrusted = (): Refusal =>
+  refusal(403, "the peer's certificate does not count any more", RESPONSE_FLAG_UAEX)
+
+export const unreadableHop = (): Refusal =>
+  refusal(400, 'the request does not say as it must how it came to the mesh', RESPONSE_FLAG_DPE)
 
 /** The reply to a request for which there is no instance. `now` is ms since the epoch. */
 export function noInstance(why: WaitRefusal, now: number): Refusal {

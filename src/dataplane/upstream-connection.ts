@@ -1,5 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Endpoint } from './endpoint-set.ts'
+import type { NodeLink } from './node-link.ts'
+import type { PeerProblem } from './tls-peer.ts'
 
 /** The exchange that uses an upstream connection; the callbacks come only while it does. */
 export interface UpstreamUser {
@@ -19,9 +21,9 @@ export interface UpstreamLimits {
 /** Read into by every connection in turn: a buffer of its own for each read costs a twelfth of a request's CPU time. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(65_536)
 
-/** A connection to one instance, used by one exchange at a time and kept alive in between. */
+/** A connection to one instance, or by a link to its node; used by one exchange at a time and kept alive in between. */
 export class UpstreamConnection {
-  readonly endpoint: Endpoint
+  readonly #pool: Pick<Endpoint, 'idle' | 'gone'>
   readonly socket: Socket
   /** Requests that it carried before the present one. */
   uses = 0
@@ -30,31 +32,36 @@ export class UpstreamConnection {
   #user: UpstreamUser | null
   #connectTimer: NodeJS.Timeout | null
 
-  /** Takes an idle connection of `endpoint`, or opens one; `user` gets its events. */
-  static take(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits): UpstreamConnection {
-    const idle = endpoint.idle.pop()
-    if (!idle) return new UpstreamConnection(endpoint, user, limits)
+  /** Takes an idle connection to `endpoint`, or of `link` where it is on another node, or opens one; `user` gets its events. */
+  static take(
+    endpoint: Endpoint,
+    user: UpstreamUser,
+    limits: UpstreamLimits,
+    link: NodeLink | null = null,
+  ): UpstreamConnection {
+    const idle = (link ?? endpoint).idle.pop()
+    if (!idle) return new UpstreamConnection(endpoint, user, limits, link)
     idle.uses++
     idle.#user = user
     return idle
   }
 
-  private constructor(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits) {
-    this.endpoint = endpoint
+  private constructor(
+    endpoint: Endpoint,
+    user: UpstreamUser,
+    limits: UpstreamLimits,
+    link: NodeLink | null,
+  ) {
+    this.#pool = link ?? endpoint
     this.#user = user
-    const socket = connect({
-      host: endpoint.host,
-      port: endpoint.port,
-      noDelay: true,
-      onread: { buffer: READ_BUFFER, callback: (length) => this.#read(length) },
-    })
+    const { host, port } = endpoint
+    const onread = { buffer: READ_BUFFER, callback: (length: number) => this.#read(length) }
+    const socket = link
+      ? link.connect(onread, (problem) => this.#proved(problem))
+      : connect({ host, port, noDelay: true, onread })
     this.socket = socket
     this.#connectTimer = setTimeout(() => socket.destroy(connectTimedOut()), limits.connectTimeoutMs)
-    socket.on('connect', () => {
-      this.connected = true
-      this.#stopConnectTimer()
-      this.#user?.upstreamConnected()
-    })
+    if (!link) socket.on('connect', () => this.#connected())
     socket.resume() // no data event comes, but without it no end event does either
     socket.on('drain', () => this.#user?.upstreamDrained())
     socket.on('end', () => this.#end(null))
@@ -65,12 +72,13 @@ export class UpstreamConnection {
   /** Puts it back for another exchange, or closes it where enough are kept. */
   release(limits: UpstreamLimits): void {
     this.#user = null
-    const { endpoint, socket } = this
-    if (endpoint.gone || socket.destroyed || endpoint.idle.length >= limits.maxIdleUpstreams)
+    const { socket } = this
+    const { idle, gone } = this.#pool
+    if (gone || socket.destroyed || idle.length >= limits.maxIdleUpstreams)
       return this.destroy()
     if (socket.isPaused()) socket.resume()
     this.idleSince = performance.now()
-    endpoint.idle.push(this)
+    idle.push(this)
   }
 
   /** Closes it at once; its user hears nothing more. */
@@ -79,6 +87,17 @@ export class UpstreamConnection {
     this.#stopConnectTimer()
     this.#forget()
     this.socket.destroy()
+  }
+
+  #proved(problem: PeerProblem | null): void {
+    if (problem === null) this.#connected()
+    else this.socket.destroy(Object.assign(new Error(problem), { code: `PEER_${problem}` }))
+  }
+
+  #connected(): void {
+    this.connected = true
+    this.#stopConnectTimer()
+    this.#user?.upstreamConnected()
   }
 
   #read(length: number): boolean {
@@ -94,8 +113,9 @@ export class UpstreamConnection {
   }
 
   #forget(): void {
-    const at = this.endpoint.idle.indexOf(this)
-    if (at >= 0) this.endpoint.idle.splice(at, 1)
+    const { idle } = this.#pool
+    const at = idle.indexOf(this)
+    if (at >= 0) idle.splice(at, 1)
   }
 
   #stopConnectTimer(): void {

@@ -13,13 +13,14 @@ import { ByteWriter } from './byte-writer.ts'
 import { compileRule } from './rule.ts'
 import { type CompiledSection, MOST_SECTION_BYTES, type RuleName, type SectionProblem } from './section.ts'
 import { applies } from './selector.ts'
-import type { TrustDomains } from './trust-domain.ts'
+import { type TrustDomains, trustDomainsOf } from './trust-domain.ts'
 
 /** What the AUTHORIZATION section is compiled from. */
 export interface AuthorizationInput {
   readonly config: {
     readonly rootNamespace: string
     readonly trustDomain: string
+    readonly trustDomainAliases?: readonly string[]
     readonly defaultAuthorization: 'allow' | 'deny'
   }
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
@@ -46,7 +47,7 @@ export function encodePolicies(
   const out = new ByteWriter()
   const rules: RuleName[] = []
   const problems: SectionProblem[] = []
-  const domains: TrustDomains = { trustDomain: input.config.trustDomain, aliases: [] }
+  const domains = trustDomainsOf(input.config)
   let headers = 0
   for (const policy of policies) {
     const before = offset + out.length

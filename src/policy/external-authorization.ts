@@ -27,7 +27,8 @@ export interface ExternalAuthorizationInput {
   readonly config: Pick<
     MeshConfigSpec,
     'rootNamespace' | 'trustDomain' | 'defaultAuthorization' | 'extensionProviders'
-  >
+  > &
+    Partial<Pick<MeshConfigSpec, 'trustDomainAliases'>>
   readonly authorizationPolicies: readonly AuthorizationPolicy[]
 }
 

@@ -22,10 +22,15 @@ import { compileRule } from './rule.ts'
 import { type CompiledSection, MOST_SECTION_BYTES, type RuleName, type SectionProblem } from './section.ts'
 import { applies } from './selector.ts'
 import { encodeStringList, parseStringMatch, type StringMatch } from './string-match.ts'
+import { type TrustDomains, trustDomainsOf } from './trust-domain.ts'
 
 /** What the RATE_LIMIT section is compiled from. */
 export interface RateLimitInput {
-  readonly config: { readonly rootNamespace: string; readonly trustDomain: string }
+  readonly config: {
+    readonly rootNamespace: string
+    readonly trustDomain: string
+    readonly trustDomainAliases?: readonly string[]
+  }
   readonly rateLimitPolicies?: readonly RateLimitPolicy[]
 }
 
@@ -37,7 +42,7 @@ export function compileRateLimit(mesh: RateLimitInput, fn: FunctionSpec): Compil
   const out = new ByteWriter().u32(limits.length)
   for (const placed of limits) {
     const before = out.length
-    writeLimit(out, placed, mesh.config.trustDomain, problems)
+    writeLimit(out, placed, trustDomainsOf(mesh.config), problems)
     if (out.length > MOST_SECTION_BYTES && before <= MOST_SECTION_BYTES) {
       const message = `with this limit those of ${fn.key} take ${out.length} bytes, at most ${MOST_SECTION_BYTES} fit: shorten its lists`
       problems.push(problemOf(placed, 'match', 'too-large', message))
@@ -135,13 +140,13 @@ function headerConditions({ match = [] }: RateLimit): number {
 function writeLimit(
   out: ByteWriter,
   placed: PlacedLimit,
-  trustDomain: string,
+  domains: TrustDomains,
   problems: SectionProblem[],
 ): void {
   const { policy, limit, label } = placed
   const rules: Buffer[] = []
   for (const [index, rule] of (limit.match ?? []).entries()) {
-    const compiled = compileRule(rule, policy.metadata.namespace, { trustDomain, aliases: [] })
+    const compiled = compileRule(rule, policy.metadata.namespace, domains)
     if (compiled.ok) rules.push(compiled.bytes)
     else {
       for (const { code, field, problem } of compiled.problems)

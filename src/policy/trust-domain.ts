@@ -4,6 +4,14 @@ export interface TrustDomains {
   readonly aliases: readonly string[]
 }
 
+/** The names of a configuration's trust domain. */
+export function trustDomainsOf(config: {
+  readonly trustDomain: string
+  readonly trustDomainAliases?: readonly string[]
+}): TrustDomains {
+  return { trustDomain: config.trustDomain, aliases: config.trustDomainAliases ?? [] }
+}
+
 /**
  * The principals that a policy means: one that names the mesh's trust domain, one of its aliases, or `cluster.local`
  * (Istio's pointer to the local trust domain) means that workload under every name of the mesh; all others stand for

@@ -43,6 +43,10 @@ export class SlotLedger {
   readonly #changed = new Set<string>()
   #turn = 0
 
+  get engines(): readonly string[] {
+    return this.#engines
+  }
+
   addEngine(engine: string): void {
     this.#engines.push(engine)
     this.#changed.add(engine)

@@ -36,6 +36,9 @@ export class BareSidecars implements Judge {
     return { kind: 'opened', host: HOST.exec(this.#head)?.[1]?.toLowerCase() ?? '', port: 0, instance: '' }
   }
 
+  /** It looks at no address. */
+  relocate(): void {}
+
   judge(): Decision {
     const head = this.#head
     const { body, bodyLength } = framingOf(head, BODY_NONE)

@@ -5,6 +5,8 @@ import {
   DIRECTION_INBOUND,
   DIRECTION_INGRESS,
   DIRECTION_OUTBOUND,
+  IN_FLAG_ROUTE,
+  IN_FLAG_SERVE,
   OUT_FLAG_KEEP_ALIVE,
   RESPONSE_FLAG_DPE,
 } from '../../sidecar/layout/record.ts'
@@ -12,9 +14,18 @@ import type { FunctionObservation } from '../../policy/observation-plan.ts'
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
+import { readHop } from '../hop.ts'
 import { type Client, judge, open, type Sitting } from '../needs.ts'
-import { type Refusal, sidecarFailed, tooManyRequests, unknownHost } from '../refusal.ts'
+import {
+  distrusted,
+  type Refusal,
+  sidecarFailed,
+  tooManyRequests,
+  unknownHost,
+  unreadableHop,
+} from '../refusal.ts'
 import { BOTH_SIDES, type ConnectionFacts, type Decision, type Denial } from '../sidecar.ts'
+import type { TlsPeer } from '../tls-peer.ts'
 
 /** A sidecar's verdicts, and its span where one is to be recorded. */
 export interface JudgedStage extends StageRecord {
@@ -71,21 +82,32 @@ export interface Admitted {
   caller: string | null
   /** By what its instance is to be found (consistent hash); 0: by nothing. */
   hash: number
+  /** The instance that the sender on another node has chosen; null: this engine chooses. */
+  instance: string | null
 }
 
-/** Who is on a listening address: outside clients (null), or the function that calls from it. */
-export interface Caller {
-  key: string
-}
+/** Where a request comes from. */
+export type Origin =
+  | { kind: 'outside' }
+  /** A function, by its egress address. */
+  | { kind: 'function'; key: string }
+  /** Another node's engine, which has judged the client's side of a call to this function. */
+  | { kind: 'node'; peer: TlsPeer; callee: string }
+  /** A client at the node's own address that proves nothing. */
+  | { kind: 'plaintext' }
 
 /** Judges the head at the start of `received`; a promise where a sidecar has to wait for what it needs. */
 export function admit(
   engine: EngineContext,
   facts: ConnectionFacts,
-  caller: Caller | null,
+  origin: Origin,
   received: Buffer,
   now: number,
 ): Admission | Promise<Admission> {
+  if (origin.kind === 'node' && !engine.node?.isTrusted(origin.peer, now)) {
+    engine.counters.tlsPeersRefused++
+    return refusedBeforeHead(engine, distrusted())
+  }
   const sitting = { received, facts, now, random: engine.random.take() }
   const opened = open(engine, sitting)
   switch (opened.kind) {
@@ -108,9 +130,16 @@ export function admit(
         counters.requestsOverLimit++
         return withoutFunction(engine, tooManyRequests())
       }
-      return caller === null
-        ? fromGateway(engine, sitting, opened.host)
-        : fromFunction(engine, sitting, caller, opened.host)
+      switch (origin.kind) {
+        case 'outside':
+          return fromGateway(engine, sitting, opened.host)
+        case 'function':
+          return fromFunction(engine, sitting, origin, opened.host)
+        case 'node':
+          return fromNode(engine, sitting, origin.callee, opened.instance)
+        case 'plaintext':
+          return fromPlaintext(engine, sitting, opened.host)
+      }
     }
   }
 }
@@ -123,16 +152,18 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
   }
   const { key, port } = callee.slice
   const client = { caller: null, slot: 0 }
-  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
-  return after(judge(engine, sitting, duty), (decision) =>
-    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INGRESS, decision, null)]),
-  )
+  const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
+  return after(judge(engine, sitting, duty), (decision) => {
+    const records = [record(callee, DIRECTION_INGRESS, decision, null)]
+    const admission = settle(engine, client, callee, decision, null, [], records)
+    return asCaller(engine, engine.node?.gatewayPrincipal ?? '', admission)
+  })
 }
 
 function fromFunction(
   engine: EngineContext,
   sitting: Sitting,
-  caller: Caller,
+  caller: { key: string },
   host: string,
 ): Admission | Promise<Admission> {
   const from = engine.functions.get(caller.key)
@@ -168,11 +199,64 @@ function toCallee(
   if (open(engine, sitting).kind !== 'opened') return failed(engine)
   const { key, port } = callee.slice
   const client = { caller: from.slice.key, slot: 0 }
-  const duty = { entry: callee, target: key, targetPort: port, sides: BOTH_SIDES, client }
+  const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (inbound) => {
     records.push(record(callee, DIRECTION_INBOUND, inbound, from))
-    return settle(engine, client, callee, inbound, outbound, stages, records)
+    const admission = settle(engine, client, callee, inbound, outbound, stages, records)
+    return asCaller(engine, from.slice.principal, admission)
   })
+}
+
+/** Judges the function's own side, for the instance that the sender has chosen. */
+function fromNode(
+  engine: EngineContext,
+  sitting: Sitting,
+  key: string,
+  value: string,
+): Admission | Promise<Admission> {
+  const callee = engine.functions.get(key)
+  if (!callee) return withoutFunction(engine, unknownHost(key))
+  const hop = readHop(value)
+  if (hop === null) return withoutFunction(engine, unreadableHop())
+  const inner = { ...sitting, facts: { ...sitting.facts, ...hop.facts } }
+  engine.sidecars.relocate(inner.facts)
+  const duty = { entry: callee, target: key, targetPort: callee.slice.port, sides: IN_FLAG_SERVE, client: null }
+  return after(judge(engine, inner, duty), (decision) => {
+    const records = [record(callee, inner.facts.direction, decision, null)]
+    const client = { caller: null, slot: 0 }
+    const admission = settle(engine, client, callee, decision, null, [], records)
+    return admission.kind === 'admitted' ? { ...admission, instance: hop.instance } : admission
+  })
+}
+
+/** Judges a call of a client outside the mesh, which names the function as one inside would. */
+function fromPlaintext(engine: EngineContext, sitting: Sitting, host: string): Admission | Promise<Admission> {
+  const callee = host.includes('.') ? engine.functions.byCalleeName(host, '') : undefined
+  if (!callee || engine.node?.forwards) {
+    engine.counters.hostsUnknown++
+    return toNoFunction(engine, unknownHost(host))
+  }
+  const { key, port } = callee.slice
+  const client = { caller: null, slot: 0 }
+  const duty = { entry: callee, target: key, targetPort: port, sides: IN_FLAG_SERVE, client }
+  return after(judge(engine, sitting, duty), (decision) =>
+    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INBOUND, decision, null)]),
+  )
+}
+
+/** Where instances may be on other nodes, what protects a function is judged by its node's engine. */
+function sidesHere(engine: EngineContext): number {
+  return engine.node?.forwards ? IN_FLAG_ROUTE : BOTH_SIDES
+}
+
+/** To forward a request to another node the engine needs the caller's certificate; without it no connection is made. */
+function asCaller(
+  { node }: EngineContext,
+  principal: string,
+  admission: Admission,
+): Admission | Promise<Admission> {
+  if (!node?.forwards || admission.kind !== 'admitted') return admission
+  return after<unknown, Admission>(node.identities.obtain(principal), () => admission)
 }
 
 function after<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
@@ -220,6 +304,7 @@ function settle(
     route: decision.route,
     caller: client.caller,
     hash: decision.hash,
+    instance: null,
   }
 }
 

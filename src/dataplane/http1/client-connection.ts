@@ -3,7 +3,7 @@ import { RESPONSE_FLAG_DC } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { headTimedOut } from '../refusal.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
-import { type Admission, admit, type Caller, refusedBeforeHead } from './admit.ts'
+import { type Admission, admit, type Origin, refusedBeforeHead } from './admit.ts'
 import { Exchange } from './exchange.ts'
 import { answerRefused } from './local-reply.ts'
 
@@ -17,7 +17,7 @@ export class ClientConnection {
   readonly engine: EngineContext
   readonly socket: Socket
   readonly facts: ConnectionFacts
-  readonly caller: Caller | null
+  readonly origin: Origin
   /** Received and not yet used: the next head, or what was pipelined behind the present request. */
   #received: Buffer = EMPTY
   #exchange: Exchange | null = null
@@ -28,11 +28,11 @@ export class ClientConnection {
   /** A sidecar waits for what it needs to judge the head at the start of what was received. */
   #judging = false
 
-  constructor(engine: EngineContext, socket: Socket, facts: ConnectionFacts, caller: Caller | null) {
+  constructor(engine: EngineContext, socket: Socket, facts: ConnectionFacts, origin: Origin) {
     this.engine = engine
     this.socket = socket
     this.facts = facts
-    this.caller = caller
+    this.origin = origin
     this.#timer = setTimeout(() => this.#timeOut(), engine.mesh.limits.headTimeoutMs)
     socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('drain', () => this.#onDrain())
@@ -128,7 +128,7 @@ export class ClientConnection {
     const { engine } = this
     const startedAt = performance.now()
     const now = Date.now()
-    const admission = admit(engine, this.facts, this.caller, this.#received, now)
+    const admission = admit(engine, this.facts, this.origin, this.#received, now)
     if (admission instanceof Promise) {
       this.#judging = true
       this.#timerKind = 'busy'
