@@ -3,16 +3,23 @@ import { pause } from './children.ts'
 import { interleaved } from './rounds.ts'
 import { distribution, measured, type Row } from './row.ts'
 import { preparePhases } from './sandbox-phases.ts'
+import { prepareUserPolicy } from './user-policy.ts'
 
 const warmUpRuns = 20_000
 /** Runs of a round; a new instance is dear, and the garbage of many would be collected in the others' time. */
-const runs = { request: 30_000, requestInNewInstance: 3_000, response: 30_000, trap: 10_000 } as const
+const runs = {
+  request: 30_000,
+  requestInNewInstance: 3_000,
+  response: 30_000,
+  trap: 10_000,
+  userPolicy: 30_000,
+} as const
 
 type Phase = keyof typeof runs
 
 /** One whole phase in a fresh sandbox, through what an engine calls, against a new memory and instance each time. */
 export async function sandbox({ rounds, say }: BenchRun): Promise<Row[]> {
-  const phases = preparePhases()
+  const phases = { ...preparePhases(), userPolicy: prepareUserPolicy() }
   const names = Object.keys(runs) as Phase[]
   for (const name of names) {
     say(`warming up: ${name}`)
@@ -43,6 +50,13 @@ export async function sandbox({ rounds, say }: BenchRun): Promise<Row[]> {
     measured({ name: 'sandbox: request phase, new memory and instance', unit, ...fresh }),
     measured({ name: 'sandbox: response phase with log line, fresh sandbox', unit, ...of('response') }),
     measured({ name: 'sandbox: request phase that runs out of fuel at once', unit, ...of('trap') }),
+    measured({
+      name: "sandbox: a user's policy (API key), fresh sandbox and call",
+      unit,
+      ...of('userPolicy'),
+      baseline: { name: 'request phase', rounds: of('request').rounds },
+      goals: [{ of: 'ratio', atMost: 2 }],
+    }),
   ]
 }
 
