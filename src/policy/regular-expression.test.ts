@@ -13,6 +13,8 @@ interface Machine {
   memory: Buffer
   matches(automaton: number, ptr: number, len: number): number
   find(automaton: number, ptr: number, len: number, from: number): number
+  begin(automaton: number, ptr: number, len: number): number
+  findFrom(automaton: number, from: number): number
   start(group: number): number
   end(group: number): number
 }
@@ -53,6 +55,21 @@ function find(automaton: Buffer, text: string, from = 0): (readonly [number, num
     const end = machine.end(group)
     return machine.start(group) < 0 || end < 0 ? null : ([machine.start(group) - ptr, end - ptr] as const)
   })
+}
+
+/** Replaces all matches one after the other, as the sidecar does; each search starts where the last match ended. */
+function replaceAll(pattern: string, text: string, by: string): string {
+  const automaton = searching(pattern)
+  const bytes = Buffer.from(text)
+  const { at, ptr } = load(automaton, text)
+  let out = ''
+  let from = 0
+  if (machine.begin(at, ptr, bytes.length) === 0) throw new Error('no room')
+  while (machine.findFrom(at, ptr + from) !== 0) {
+    out += bytes.toString('utf8', from, machine.start(0) - ptr) + by
+    from = machine.end(0) - ptr
+  }
+  return out + bytes.toString('utf8', from)
 }
 
 function compiled(pattern: string): Buffer {
@@ -222,6 +239,11 @@ test('groups', () => {
   ])
   assert.deepEqual(find(searching('^a'), 'aa', 1), null)
   assert.deepEqual(find(searching('\\ba'), 'aa a', 1), [[3, 4]])
+})
+
+test('searches one after the other in one text', () => {
+  assert.equal(replaceAll('a|b|ä', 'xaxbxäxaaaa', '-'), 'x-x-x-x----')
+  assert.equal(replaceAll('(a+)|(b+)', 'aabbccaab', '<>'), '<><>cc<><>')
 })
 
 test('the time is linear: what takes others forever', () => {

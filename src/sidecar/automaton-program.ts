@@ -42,6 +42,8 @@ let best: i32 = 0
 let marks: i32 = 0
 let stack: i32 = 0
 let mark: u32 = 0
+let lists: i32 = 0
+/** The list that is being added to. */
 let ways: i32 = 0
 let wayCount: i32 = 0
 
@@ -90,8 +92,8 @@ function begin(program: i32, ptr: i32, len: i32): bool {
   // Each fork puts two entries on the stack, each noted place one that brings the old one back.
   const size = (places << 3) + 2 * count * waySize + count * 4 + (count + 1) * ENTRY
   if (!outReserve(size)) return false
-  ways = noted + (places << 2)
-  marks = ways + 2 * count * waySize
+  lists = noted + (places << 2)
+  marks = lists + 2 * count * waySize
   stack = marks + count * 4
   memory.fill(marks, 0, count * 4)
   mark = 1
@@ -101,7 +103,7 @@ function begin(program: i32, ptr: i32, len: i32): bool {
 function run(program: i32, start: i32, whole: bool): bool {
   const count: i32 = load<u16>(program + PROGRAM_STEPS)
   const first: i32 = load<u16>(program + PROGRAM_FIRST)
-  let current = ways
+  let current = lists
   let next = current + count * waySize
   let currentCount = 0
   let found = false

@@ -14,6 +14,13 @@ export function find(automaton: i32, ptr: i32, len: i32, from: i32): bool {
   return beginSearch(automaton, ptr, len) && findFrom(automaton, ptr + from)
 }
 
+export function begin(automaton: i32, ptr: i32, len: i32): bool {
+  outBegin()
+  return beginSearch(automaton, ptr, len)
+}
+
+export { findFrom }
+
 export function start(group: i32): i32 {
   return matchStart(group)
 }
