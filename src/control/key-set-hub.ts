@@ -14,7 +14,7 @@ const LONGEST_LIFE_MS = 24 * 3_600_000
 /** They are fetched anew when this part of their life is over. */
 const RENEW_AT = 0.8
 /** Because of a key that an engine does not know a set is fetched at most this often. */
-const WANTED_MS = 10_000
+const WANTED_MS = 5_000
 const FETCH_MS = 5_000
 /** After the first failure, doubled with each further one. */
 const FIRST_RETRY_MS = 1_000

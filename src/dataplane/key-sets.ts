@@ -31,7 +31,7 @@ export type KeySetState =
 /** Most requests that wait for keys; those beyond are refused. */
 const MOST_WAITING = 1024
 /** A set is asked to be fetched anew at most this often, in milliseconds: whoever invents names of keys must not cause more. */
-const ASK_MS = 10_000
+const ASK_MS = 5_000
 
 export interface KeySetsHooks {
   /** Asks control to fetch the set anew. */
