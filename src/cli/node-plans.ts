@@ -13,6 +13,9 @@ export interface NodeOptions {
   certificateLifetimeMs: number | null
 }
 
+/** All are processes of one machine. */
+export const MOST_NODES = 16
+
 export const ONE_NODE: NodeOptions = { nodes: 1, authorityFolder: null, certificateLifetimeMs: null }
 
 /** Every node has so many engines. */

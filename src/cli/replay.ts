@@ -5,6 +5,7 @@ import { formatProblem, type Problem } from '../study/problem.ts'
 import { runReplay } from '../study/replay.ts'
 import { loadFolder } from './load-folder.ts'
 import { meshUsage } from './mesh-usage.ts'
+import { ONE_NODE } from './node-plans.ts'
 import { fail } from './output.ts'
 import { startMesh } from './running-mesh.ts'
 
@@ -31,12 +32,16 @@ async function replay(raw: RawReplayOptions): Promise<void> {
   process.exitCode = result.exitCode
 }
 
-const startMeshFor: StartMesh = async (manifests, { mesh: mode }) => {
+const startMeshFor: StartMesh = async (manifests, { mesh: mode, nodes = 1 }) => {
   const loaded = await loadFolder([manifests])
   if (!loaded.ok) fail(`the replay's own manifests are not valid:\n${loaded.errors.join('\n')}`)
   const notice = (text: string) => process.stderr.write(`mayfly: ${text}\n`)
   const kind = mode === 'on' ? 'mesh' : 'bare'
-  const started = await startMesh(loaded.mesh, { host: '127.0.0.1', port: 0 }, kind, notice)
+  const started = await startMesh(loaded.mesh, { host: '127.0.0.1', port: 0 }, kind, notice, {
+    ...ONE_NODE,
+    // The baseline has no sidecars that could speak for anybody.
+    nodes: mode === 'on' ? nodes : 1,
+  })
   if (!started.ok) fail(started.message)
   const { running } = started
   return {

@@ -7,6 +7,7 @@ import { adminHandlers } from './admin-handlers.ts'
 import { ownSocket } from './admin-socket.ts'
 import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
+import { MOST_NODES, type NodeOptions } from './node-plans.ts'
 import { fail, formatTable } from './output.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
@@ -17,6 +18,9 @@ interface UpOptions {
   readyFile?: string
   engines?: string
   metrics?: string
+  nodes?: string
+  authority?: string
+  certificateLifetime?: string
 }
 
 export function addUp(program: Command): void {
@@ -35,7 +39,21 @@ export function addUp(program: Command): void {
       '--default-authorization <action>',
       'for functions without an ALLOW policy: deny or allow (above MeshConfig)',
     )
-    .option('--engines <n>', 'engines that share the traffic (above MeshConfig)')
+    .option('--engines <n>', 'engines that share the traffic, for each node (above MeshConfig)')
+    .option(
+      '--nodes <n>',
+      'nodes that speak mutual TLS with each other: the gateway is one of its own, functions run on the others; 1: no division',
+      '1',
+    )
+    .option(
+      '--authority <dir>',
+      'where the keys of the certificate authority are kept (default: in memory, while the mesh runs)',
+    )
+    .option(
+      '--certificate-lifetime <seconds>',
+      'how long a certificate of a workload is valid; at half of it a new one is made',
+      '86400',
+    )
     .option(
       '--metrics <addr:port>',
       `where Prometheus reads metrics, or off; port 0: any free one (default: ${METRICS_ADDRESS})`,
@@ -52,6 +70,7 @@ const EXAMPLES = `
 Examples:
   mayfly up examples/shop
   mayfly up . --gateway 0.0.0.0:80
+  mayfly up . --nodes 3
   mayfly up . --metrics 0.0.0.0:9090
   mayfly up . --gateway 127.0.0.1:0 --ready-file /tmp/ready.json`
 
@@ -60,6 +79,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   const metricsAddress =
     options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
   const overrides = parseOverrides(options)
+  const division = parseDivision(options)
   const { readyFile } = options
   // A mesh serves on when nobody reads any more what it says.
   process.stdout.removeAllListeners('error').on('error', () => {})
@@ -68,7 +88,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)
   const socket = ownSocket()
   if (!socket.ok) fail(socket.message)
-  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice)
+  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division)
   if (!started.ok) fail(started.message)
   const { running } = started
   const clean = () => {
@@ -241,6 +261,19 @@ function parseOverrides(options: UpOptions): ConfigOverrides {
     overrides.engines = Number(engines)
   }
   return overrides
+}
+
+function parseDivision(options: UpOptions): NodeOptions {
+  const { nodes = '1', authority, certificateLifetime = '86400' } = options
+  if (!/^\d{1,2}$/.test(nodes) || Number(nodes) < 1 || Number(nodes) > MOST_NODES)
+    fail(`--nodes ${nodes}: expected a number from 1 to ${MOST_NODES}`, 2)
+  if (!/^\d{1,8}$/.test(certificateLifetime) || Number(certificateLifetime) < 2)
+    fail(`--certificate-lifetime ${certificateLifetime}: expected a number of seconds from 2 on`, 2)
+  return {
+    nodes: Number(nodes),
+    authorityFolder: authority ?? null,
+    certificateLifetimeMs: Number(certificateLifetime) * 1_000,
+  }
 }
 
 function notice(text: string): void {

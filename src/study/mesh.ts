@@ -28,4 +28,7 @@ export interface MeshUsage {
 export const MESH = ['on', 'off'] as const
 export type MeshMode = (typeof MESH)[number]
 
-export type StartMesh = (manifests: string, options: { readonly mesh: MeshMode }) => Promise<Mesh>
+export type StartMesh = (
+  manifests: string,
+  options: { readonly mesh: MeshMode; readonly nodes?: number },
+) => Promise<Mesh>

@@ -10,6 +10,8 @@ export interface ReplayOptions {
   readonly functions: number | undefined
   readonly speedup: number
   readonly mesh: MeshMode
+  /** Absent: 1, no division. */
+  readonly nodes?: number
   readonly work: Work
   readonly arrival: Arrival
   readonly seed: number
@@ -40,6 +42,11 @@ export const REPLAY_FLAGS: readonly {
     flags: '--mesh <mode>',
     description: 'on, or off: gateway and instances alone, no sidecar (the baseline)',
     default: 'on',
+  },
+  {
+    flags: '--nodes <n>',
+    description:
+      'divide the mesh into nodes that speak mutual TLS: the gateway on one of its own, instances on the others',
   },
   {
     flags: '--work <kind>',
@@ -87,6 +94,7 @@ export function replayOptions(raw: RawReplayOptions): Checked<ReplayOptions> {
     functions: raw.functions === undefined ? undefined : number('functions', 1, 1_000_000),
     speedup: number('speedup', 0.001, 1000, 'fraction'),
     mesh: choice('mesh', MESH),
+    ...(raw.nodes !== undefined && { nodes: number('nodes', 1, 16) }),
     work: choice('work', WORK),
     arrival: choice('arrival', ARRIVALS),
     seed: number('seed', 0, Number.MAX_SAFE_INTEGER),

@@ -86,7 +86,7 @@ async function replay(
   screen.write(
     `starting the mesh (${options.mesh}) with ${plan.functions.length} functions from ${join(options.out, 'manifests')}\n`,
   )
-  const mesh = await startMesh(manifests, { mesh: options.mesh })
+  const mesh = await startMesh(manifests, { mesh: options.mesh, nodes: options.nodes ?? 1 })
   try {
     const load = loadOf(plan, options, mesh)
     const progress = showProgress(plan.fireUs.length, screen)
