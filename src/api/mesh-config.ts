@@ -1,16 +1,6 @@
 import { z } from 'zod'
 import { checkLogPath, extensionProvider, isLogLabels, type LogLabels } from './extension-provider.ts'
-import {
-  across,
-  type CheckContext,
-  integer,
-  isMapping,
-  list,
-  mapping,
-  report,
-  text,
-  word,
-} from './fields.ts'
+import { across, type CheckContext, integer, isMapping, list, mapping, report, text, word } from './fields.ts'
 import { checkDnsLabel, checkDnsSubdomain, quote } from './kubernetes-name.ts'
 import { type Manifest, manifest } from './manifest.ts'
 import { metadata } from './metadata.ts'

@@ -80,7 +80,10 @@ export class Listeners {
   #accept(socket: Socket, role: ListenerRole): void {
     const { counters, mesh } = this.#engine
     counters.connections++
-    if (role.kind === 'spare' || Math.max(this.#connections.size, this.#handshaking) >= mesh.limits.maxConnections) {
+    if (
+      role.kind === 'spare' ||
+      Math.max(this.#connections.size, this.#handshaking) >= mesh.limits.maxConnections
+    ) {
       counters.connectionsRefused++
       socket.destroy()
       return
@@ -107,7 +110,13 @@ export class Listeners {
       },
       plaintext: (plain) => {
         this.#engine.counters.plaintextAccepted++
-        const facts = { ...addresses(plain), direction: DIRECTION_INBOUND, peer: '', tls: false, plaintext: true }
+        const facts = {
+          ...addresses(plain),
+          direction: DIRECTION_INBOUND,
+          peer: '',
+          tls: false,
+          plaintext: true,
+        }
         this.#serve(plain, { kind: 'node' }, facts, { kind: 'plaintext' })
       },
     })
