@@ -16,7 +16,7 @@ import { MeshNodes } from './mesh-nodes.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
 import { spreadSet } from './placement.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
-import { UserPolicyHub } from './user-policy-hub.ts'
+import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
 
 /** Knative's autoscaler ticks each 2 s. */
 const SCALE_MS = 2_000
@@ -336,12 +336,16 @@ export class Mesh {
       { type: 'mesh', mesh },
       ...this.#nodeMessages(node),
       ...this.#keySets.messages(),
-      ...this.#userPolicies.forNewEngine(this.#compiled, Date.now()),
+      ...this.#userPolicies.forNewEngine(node.name, this.#compiled, Date.now()),
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...this.#hosted.messages(node),
       ...endpoints.map((message) => this.#nodes.told(engine, message)),
       ...node.listeners.forNewEngine(engine),
     ]
+  }
+
+  #hubNodes(): HubNode[] {
+    return this.#nodes.all.map(({ name, fleet }) => ({ name, engines: fleet.engines() }))
   }
 
   #engineDied(node: MeshNode, engine: string, how: string): void {
@@ -359,7 +363,7 @@ export class Mesh {
   #engineMessage(node: MeshNode, engine: string, message: FromEngine): void {
     switch (message.type) {
       case 'user-state':
-        return this.#userPolicies.receive(engine, message.updates, this.#nodes.engines())
+        return this.#userPolicies.receive(engine, node.name, message.updates, this.#hubNodes())
       case 'listening':
       case 'listen-failed':
         return node.listeners.receive(engine, message)

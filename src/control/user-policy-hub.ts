@@ -3,11 +3,17 @@ import type { UserModulesSlice } from '../dataplane/user-policies.ts'
 import { UserStates, type UserStateUpdate } from '../state/user-state.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 
+/** A node's engines. */
+export interface HubNode {
+  readonly name: string
+  readonly engines: readonly string[]
+}
+
 /** Takes the modules of users' policies to the engines, and what one engine has stored for them to the others. */
 export class UserPolicyHub {
   readonly #send: (engine: string, message: ToEngine) => void
-  /** All that engines have told: what an engine that starts is given. */
-  readonly #states = new UserStates('')
+  /** What engines have told, so that one that starts holds what the others hold: by node, and ('') for the whole cluster. */
+  readonly #held = new Map<string, UserStates>()
 
   constructor(send: (engine: string, message: ToEngine) => void) {
     this.#send = send
@@ -17,24 +23,40 @@ export class UserPolicyHub {
   apply(engines: readonly string[], before: CompiledMesh, next: CompiledMesh): void {
     if (before.modules.size + next.modules.size === 0) return
     const modules = modulesSlice(next, before)
-    this.#states.keepOnly(new Set(modules.states))
+    const kept = new Set(modules.states)
+    for (const states of this.#held.values()) states.keepOnly(kept)
     for (const engine of engines) this.#send(engine, { type: 'user-modules', modules })
   }
 
-  forNewEngine(compiled: CompiledMesh, now: number): ToEngine[] {
+  forNewEngine(node: string, compiled: CompiledMesh, now: number): ToEngine[] {
     if (compiled.modules.size === 0) return []
-    const updates = this.#states.snapshot(now)
+    const updates = ['', node].flatMap((place) => this.#held.get(place)?.snapshot(now) ?? [])
     const messages: ToEngine[] = [{ type: 'user-modules', modules: modulesSlice(compiled, null) }]
     if (updates.length > 0) messages.push({ type: 'user-state', updates })
     return messages
   }
 
-  /** Passes on what an engine has stored. */
-  receive(from: string, updates: readonly UserStateUpdate[], engines: readonly string[]): void {
-    this.#states.merge(updates)
-    for (const engine of engines) {
-      if (engine !== from) this.#send(engine, { type: 'user-state', updates: [...updates] })
+  /** Passes on what an engine has stored: state of scope `node` within its node. */
+  receive(from: string, node: string, updates: readonly UserStateUpdate[], nodes: readonly HubNode[]): void {
+    const near = updates.filter(({ scope }) => scope === 'node')
+    const wide = updates.filter(({ scope }) => scope === 'cluster')
+    this.#statesOf(node).merge(near)
+    this.#statesOf('').merge(wide)
+    for (const { name, engines } of nodes) {
+      const told = name === node ? [...updates] : wide
+      if (told.length === 0) continue
+      for (const engine of engines) {
+        if (engine !== from) this.#send(engine, { type: 'user-state', updates: told })
+      }
     }
+  }
+
+  #statesOf(place: string): UserStates {
+    const known = this.#held.get(place)
+    if (known !== undefined) return known
+    const states = new UserStates('')
+    this.#held.set(place, states)
+    return states
   }
 }
 
