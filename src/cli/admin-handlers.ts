@@ -1,16 +1,21 @@
 import { readFileSync } from 'node:fs'
+import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { AdminHandlers } from '../control/admin-server.ts'
-import { type ExplainedRequest, explainRecord, explainRequest } from '../control/explain.ts'
+import { type ExplainedRequest, explainRequest } from '../control/explain.ts'
 import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
-import type { DecisionRecord } from '../dataplane/decision-ring.ts'
+import { pastDecision } from '../control/past-decision.ts'
+import type { ReviewedDecision } from '../dataplane/decision-review.ts'
 import { ipBytes } from '../dataplane/ip-bytes.ts'
 import { loadSidecars, type Sidecars } from '../dataplane/sidecar.ts'
 import { meshUsage } from './mesh-usage.ts'
 import type { RunningMesh } from './running-mesh.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
 
-/** What the command line may ask of a running mesh. */
-export function adminHandlers(running: RunningMesh): AdminHandlers {
+/** What the command line may ask of a running mesh, which was started from `basis`. */
+export function adminHandlers(
+  running: RunningMesh,
+  basis: { manifests: string; overrides: Partial<MeshConfigSpec> },
+): AdminHandlers {
   const { mesh, runtime } = running
   let sidecars: Sidecars | null = null
   return {
@@ -18,7 +23,7 @@ export function adminHandlers(running: RunningMesh): AdminHandlers {
     functions: () => [...mesh.compiled.functions.values()].map((fn) => functionStatus(mesh, fn)),
     instances: () => [...mesh.compiled.functions.keys()].flatMap((key) => instanceStatuses(mesh, key)),
     policies: () => policyStatuses(mesh),
-    mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config }),
+    mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config, ...basis }),
     usage: () => meshUsage(running),
     async engines() {
       const counters = new Map(
@@ -40,11 +45,23 @@ export function adminHandlers(running: RunningMesh): AdminHandlers {
     },
     async decision(requestId) {
       const answers = await mesh.query({ kind: 'decision', requestId })
-      const found = answers.find(({ answer }) => answer !== null)
-      if (!found) return null
-      const { stages, ...record } = found.answer as DecisionRecord
-      const verdicts = stages.flatMap((stage) => explainRecord(mesh.compiled, stage))
-      return { ...record, engine: found.engine, verdicts }
+      return pastDecision(
+        mesh.compiled,
+        answers.flatMap(({ engine, answer }) => (answer === null ? [] : [{ engine, decision: answer }])) as {
+          engine: string
+          decision: ReviewedDecision
+        }[],
+      )
+    },
+    async whatIf(request) {
+      const { changed, removed } = request as { changed: { key: string; policy: string }[]; removed: string[] }
+      const other = {
+        changed: changed.map(({ key, policy }) => ({ key, policy: Buffer.from(policy, 'base64') })),
+        removed,
+      }
+      const asked = mesh.engines().length
+      const answers = (await mesh.query({ kind: 'whatif', other })).map(({ answer }) => answer)
+      return { asked, answers }
     },
     explain(request) {
       const { sourceIp, ...rest } = request as Omit<ExplainedRequest, 'sourceIp'> & { sourceIp: string }

@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { Command } from 'commander'
 import { type ExplainedVerdict, type Explanation, explainRequest } from '../control/explain.ts'
+import type { PastDecision } from '../control/past-decision.ts'
+import { directionText } from '../control/verdict-text.ts'
+import type { Again } from '../dataplane/decision-review.ts'
 import { ipBytes } from '../dataplane/ip-bytes.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
 import { askMesh } from './admin-client.ts'
@@ -22,15 +25,6 @@ interface ExplainOptions {
   file?: string
   output: string
   mesh?: string
-}
-
-interface PastDecision {
-  requestId: string
-  time: number
-  durationMs: number
-  status: number
-  engine: string
-  verdicts: ExplainedVerdict[]
 }
 
 export function addExplain(program: Command): void {
@@ -95,7 +89,19 @@ async function explainPast(requestId: string, options: ExplainOptions): Promise<
   console.log(
     `${new Date(value.time).toISOString()}: answered ${value.status} in ${took} ms by ${value.engine}`,
   )
+  if (value.request) console.log(`${value.request.method} ${value.request.target}`)
   printVerdicts(value.verdicts)
+  for (const { function: key, direction, again } of value.again) {
+    console.log(`${key} (${directionText(direction)}): ${AGAIN[again]}`)
+  }
+}
+
+const AGAIN: Readonly<Record<Again, string>> = {
+  same: 'decided once more from its input, with the same result to the byte',
+  differs:
+    'decided once more from its input, with ANOTHER result: the sidecar is not the one that decided then',
+  'other-policy': 'not decided once more: the function has had another policy since',
+  'not-kept': 'not decided once more: its input is not kept any longer',
 }
 
 async function explainByMesh(to: string, options: ExplainOptions): Promise<Explanation> {

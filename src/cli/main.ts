@@ -3,6 +3,7 @@ import { addCompletion } from './completion.ts'
 import { addDescribe } from './describe.ts'
 import { addExplain } from './explain.ts'
 import { addGet } from './get.ts'
+import { addGraph } from './graph.ts'
 import { addInvoke } from './invoke.ts'
 import { addLogs } from './logs.ts'
 import { addPolicy } from './policy.ts'
@@ -11,6 +12,7 @@ import { addReplay } from './replay.ts'
 import { addUp } from './up.ts'
 import { addValidate } from './validate.ts'
 import { addVersion } from './version.ts'
+import { addWhatIf } from './whatif.ts'
 
 // Started by the launcher: when that is gone, however it went, this process has no one to work for.
 if (process.channel) {
@@ -30,6 +32,8 @@ for (const add of [
   addInvoke,
   addAllow,
   addExplain,
+  addWhatIf,
+  addGraph,
   addValidate,
   addPolicy,
   addReplay,

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { startAdminServer } from '../control/admin-server.ts'
 import { type ManifestFile, watchManifestFolder } from '../control/manifest-folder.ts'
@@ -97,7 +98,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   }
   process.on('exit', clean)
   const metrics = metricsAddress && (await metricsAt(running, metricsAddress, options.metrics !== undefined))
-  const admin = await startAdminServer(socket.value, adminHandlers(running))
+  const admin = await startAdminServer(socket.value, adminHandlers(running, { manifests: resolve(dir), overrides }))
   let modules = loaded.modules ?? []
   const watcher = watchManifestFolder(
     dir,

@@ -13,12 +13,15 @@ export interface AdminHandlers {
   /** null: no engine remembers that request. */
   decision(requestId: string): Promise<unknown>
   explain(request: unknown): unknown
+  /** What other policies would have made of remembered requests. */
+  whatIf(other: unknown): Promise<unknown>
   usage(): Promise<unknown>
   logs: LogBook
 }
 
-/** Longest request that is read, in bytes. */
+/** Longest request that is read, in bytes; one with policies may be longer. */
 const MAX_BODY = 65_536
+const MAX_POLICIES = 256 * 1024 * 1024
 
 /** Answers the command line on a Unix socket that only its owner may open. Resolves once it listens. */
 export function startAdminServer(socketPath: string, handlers: AdminHandlers): Promise<Server> {
@@ -59,6 +62,8 @@ async function answer(
       return sendFound(response, await handlers.decision(name), `no engine remembers request ${name}`)
     case 'explain':
       return send(response, 200, handlers.explain(JSON.parse(await readBody(request))))
+    case 'whatif':
+      return send(response, 200, await handlers.whatIf(JSON.parse(await readBody(request, MAX_POLICIES))))
     case 'logs':
       return sendLogs(response, handlers.logs, url.searchParams)
     default:
@@ -95,12 +100,12 @@ function sendLogs(response: ServerResponse, logs: LogBook, query: URLSearchParam
   response.on('close', unsubscribe)
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage, most = MAX_BODY): Promise<string> {
   const parts: Buffer[] = []
   let length = 0
   for await (const part of request) {
     length += part.length
-    if (length > MAX_BODY) throw new Error(`the request is longer than ${MAX_BODY} bytes`)
+    if (length > most) throw new Error(`the request is longer than ${most} bytes`)
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')

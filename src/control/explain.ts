@@ -1,13 +1,13 @@
 import type { StageRecord } from '../dataplane/decision-ring.ts'
-import type { ConnectionFacts, Decision, Sidecars } from '../dataplane/sidecar.ts'
+import { BOTH_SIDES, type ConnectionFacts, type DecisionRun, type Sidecars } from '../dataplane/sidecar.ts'
 import {
   DIRECTION_INBOUND,
   DIRECTION_INGRESS,
   DIRECTION_OUTBOUND,
-  NO_RULE,
   VERDICT_SIZE,
 } from '../sidecar/layout/record.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import { directionText, needText, policyText, ruleText, verdictText } from './verdict-text.ts'
 
 /** A request to be judged without being sent. */
 export interface ExplainedRequest {
@@ -32,7 +32,8 @@ export interface ExplainedVerdict {
 }
 
 export interface Explanation {
-  outcome: 'allowed' | 'denied' | 'refused'
+  /** undecided: policies need what only a real request brings. */
+  outcome: 'allowed' | 'denied' | 'refused' | 'undecided'
   status: number
   /** What the client of a denied request is told. */
   text: string
@@ -70,6 +71,10 @@ export function explainRequest(
     return { outcome: 'allowed', status: 200, text: '', verdicts, microseconds }
   if (decision.kind === 'failed')
     return { outcome: 'refused', status: 500, text: decision.reason, verdicts, microseconds }
+  if (decision.kind === 'needs') {
+    const needs = [...new Set(decision.needs.map(({ kind }) => needText(kind)))].join(' and ')
+    return { outcome: 'undecided', status: 0, text: `it depends on ${needs}`, verdicts, microseconds }
+  }
   const { status, text } = decision.denial
   return { outcome: status === 403 ? 'denied' : 'refused', status, text, verdicts, microseconds }
 }
@@ -99,18 +104,12 @@ export function explainRecord(mesh: CompiledMesh, record: StageRecord): Explaine
   for (let at = 0; at + VERDICT_SIZE <= bytes.length; at += VERDICT_SIZE) {
     const policy = bytes.readUInt8(at)
     const rule = bytes.readUInt16LE(at + 2)
-    const name = rules?.[policy]?.[rule]
     verdicts.push({
       function: record.function,
-      direction: DIRECTIONS[record.direction] ?? `direction ${record.direction}`,
-      policy: POLICIES[policy] ?? `policy ${policy}`,
-      verdict: VERDICTS[bytes.readUInt8(at + 1)] ?? 'unknown',
-      rule:
-        rule === NO_RULE
-          ? null
-          : name
-            ? `${name.policy} rule ${name.index} (${name.source.file}:${name.source.line})`
-            : `rule ${rule}`,
+      direction: directionText(record.direction),
+      policy: policyText(policy),
+      verdict: verdictText(bytes.readUInt8(at + 1)),
+      rule: ruleText(rules, policy, rule),
     })
   }
   return verdicts
@@ -123,7 +122,7 @@ function judgeCall(
   from: CompiledFunction,
   to: CompiledFunction,
   records: StageRecord[],
-): Decision {
+): DecisionRun {
   const outbound = judge(sidecars, facts, head, from, to, records)
   if (outbound.kind !== 'forward') return outbound
   const inner = { ...facts, direction: DIRECTION_INBOUND, peer: from.spec.principal }
@@ -137,11 +136,11 @@ function judge(
   by: CompiledFunction,
   to: CompiledFunction,
   records: StageRecord[],
-): Decision {
+): DecisionRun {
   const opened = sidecars.open(head, 0, head.length, facts, Date.now(), Buffer.alloc(48, 1))
   if (opened.kind === 'incomplete') return { kind: 'failed', reason: 'the request is not a whole head' }
   if (opened.kind !== 'opened') return opened
-  const decision = sidecars.decide(by.policy.bytes, to.spec.key, to.spec.port)
+  const decision = sidecars.judge(by.policy.bytes, to.spec.key, to.spec.port, BOTH_SIDES, [])
   const verdicts =
     decision.kind === 'forward'
       ? decision.verdicts
@@ -163,18 +162,3 @@ function requestHead(
   const fields = request.headers.map(([field, value]) => `${field}: ${value}\r\n`).join('')
   return `${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n${fields}\r\n`
 }
-
-const DIRECTIONS = ['ingress', 'outbound', 'inbound']
-const VERDICTS = ['allow', 'deny', 'audit', 'skip']
-const POLICIES = [
-  'http',
-  'request authentication',
-  'sidecar',
-  'authorization',
-  'rate limit',
-  'tracing',
-  'access log',
-  'mutual TLS',
-  'retries',
-  'circuit breaking',
-]

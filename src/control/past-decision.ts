@@ -1,0 +1,52 @@
+import type { Again, ReviewedDecision } from '../dataplane/decision-review.ts'
+import type { RedactedHead } from '../dataplane/redaction.ts'
+import { DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
+import type { CompiledMesh } from './compile-mesh.ts'
+import { type ExplainedVerdict, explainRecord } from './explain.ts'
+
+/** How a request fared, as the engines that judged it remember it. */
+export interface PastDecision {
+  requestId: string
+  /** Milliseconds since the epoch. */
+  time: number
+  durationMs: number
+  status: number
+  engine: string
+  request: RedactedHead | null
+  verdicts: ExplainedVerdict[]
+  /** What each sidecar's decision gives when it is made once more. */
+  again: { function: string; direction: number; again: Again }[]
+}
+
+/**
+ * Null where no engine remembers it. A call between two nodes is judged by an engine on each; the one nearest to the client
+ * says how it ended.
+ */
+export function pastDecision(
+  mesh: CompiledMesh,
+  answers: readonly { engine: string; decision: ReviewedDecision }[],
+): PastDecision | null {
+  const inOrder = answers.toSorted(
+    (a, b) =>
+      Number(startsOutbound(b.decision)) - Number(startsOutbound(a.decision)) ||
+      b.decision.durationMs - a.decision.durationMs,
+  )
+  const first = inOrder[0]
+  if (!first) return null
+  const { requestId, time, durationMs, status, request } = first.decision
+  const stages = inOrder.flatMap(({ decision }) => decision.stages)
+  return {
+    requestId,
+    time,
+    durationMs,
+    status,
+    engine: inOrder.map(({ engine }) => engine).join(', '),
+    request: request ?? inOrder.find(({ decision }) => decision.request)?.decision.request ?? null,
+    verdicts: stages.flatMap((stage) => explainRecord(mesh, stage)),
+    again: stages.map(({ function: key, direction, again }) => ({ function: key, direction, again })),
+  }
+}
+
+function startsOutbound({ stages }: ReviewedDecision): boolean {
+  return stages[0]?.direction === DIRECTION_OUTBOUND
+}
