@@ -42,8 +42,11 @@ import {
   TOO_LONG,
 } from './token-failure.ts'
 
+/** They are compared before anything is known of the token. */
+const MOST_AUDIENCES: i32 = 128
 /** Times may be off by so many seconds, as in Envoy. */
 const SKEW: u64 = 60
+const NEVER: u64 = u64.MAX_VALUE - SKEW
 
 /** The token that was read whole. */
 let token: i32 = 0
@@ -55,8 +58,9 @@ let algorithm: i32 = 0
 let kid: i32 = 0
 let issuer: i32 = 0
 let audience: i32 = 0
-let notBefore: i32 = 0
-let expiry: i32 = 0
+/** Seconds since the epoch; 0 and NEVER where the token does not say. */
+let notBefore: u64 = 0
+let expiry: u64 = 0
 
 /** Reads the token: NO_FAILURE, or what is wrong with it. */
 export function readToken(ptr: i32, len: i32): i32 {
@@ -118,12 +122,12 @@ export function tokenAudience(): i32 {
 
 /** Whether the token is not valid yet; `now` is in seconds. */
 export function isEarly(now: u64): bool {
-  return notBefore != 0 && now + SKEW < readNumericDate(jsonPtr(notBefore), jsonLen(notBefore))
+  return now + SKEW < notBefore
 }
 
 /** Whether the token is not valid any more. */
 export function isExpired(now: u64): bool {
-  return expiry != 0 && now > readNumericDate(jsonPtr(expiry), jsonLen(expiry)) + SKEW
+  return now > expiry + SKEW
 }
 
 /** Whether the bytes lie in the head as it was received, which stays as it is. */
@@ -171,10 +175,12 @@ function readPayload(): i32 {
   if (!isStringOrAbsent(issuer)) return BAD_ISS
   if (!isStringOrAbsent(jsonNamed(payload, 'sub'))) return BAD_SUB
   if (!isDateOrAbsent(jsonNamed(payload, 'iat'))) return BAD_IAT
-  notBefore = jsonNamed(payload, 'nbf')
-  if (!isDateOrAbsent(notBefore)) return BAD_NBF
-  expiry = jsonNamed(payload, 'exp')
-  if (!isDateOrAbsent(expiry)) return BAD_EXP
+  const nbf = jsonNamed(payload, 'nbf')
+  if (!isDateOrAbsent(nbf)) return BAD_NBF
+  notBefore = nbf == 0 ? 0 : readNumericDate(jsonPtr(nbf), jsonLen(nbf))
+  const exp = jsonNamed(payload, 'exp')
+  if (!isDateOrAbsent(exp)) return BAD_EXP
+  expiry = exp == 0 ? NEVER : readNumericDate(jsonPtr(exp), jsonLen(exp))
   if (!isStringOrAbsent(jsonNamed(payload, 'jti'))) return BAD_JTI
   audience = jsonNamed(payload, 'aud')
   return isStringsOrAbsent(audience) ? NO_FAILURE : BAD_AUD
@@ -190,7 +196,7 @@ function isDateOrAbsent(node: i32): bool {
 
 function isStringsOrAbsent(node: i32): bool {
   if (isStringOrAbsent(node)) return true
-  if (jsonType(node) != JSON_ARRAY) return false
+  if (jsonType(node) != JSON_ARRAY || jsonLen(node) > MOST_AUDIENCES) return false
   let element = jsonFirst(node)
   for (let left = jsonLen(node); left > 0; left--) {
     if (jsonType(element) != JSON_STRING) return false
