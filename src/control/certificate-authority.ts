@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
 import 'reflect-metadata'
 import {
   AuthorityKeyIdentifierExtension,
@@ -138,6 +139,40 @@ export class CertificateAuthority {
     const chain = `${leaf.toString('pem')}\n${issuer.pem}\n`
     const renewAt = now + this.#svidLifetimeMs / 2
     return { principal, epoch, chain, key: await exportKey(keys.privateKey), notBefore, notAfter, renewAt }
+  }
+
+  /**
+   * Certifies the key of a party to the control plane: itself, a node, a client. Directly under the root, since those outlive
+   * epochs. `names` are DNS names and IP addresses by which it is reached as well. Gives the certificate as PEM.
+   */
+  async certify(publicKey: CryptoKey, principal: string, names: readonly string[]): Promise<string> {
+    const now = this.#now()
+    const { certificate } = this.#root
+    const leaf = await sign(
+      this.#root,
+      certificate.subject,
+      '',
+      publicKey,
+      wholeSeconds(now - SKEW_MS),
+      wholeSeconds(now + this.#svidLifetimeMs),
+      [
+        new BasicConstraintsExtension(false, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension([SERVER_AUTH, CLIENT_AUTH]),
+        await AuthorityKeyIdentifierExtension.create(certificate.publicKey),
+        new SubjectAlternativeNameExtension(
+          [
+            { type: 'url', value: `spiffe://${principal}` },
+            ...names.map((value) => ({
+              type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const),
+              value,
+            })),
+          ],
+          true,
+        ),
+      ],
+    )
+    return `${leaf.toString('pem')}\n`
   }
 
   /** Begins the next epoch; resolves when it is on disk, where there is a folder. */

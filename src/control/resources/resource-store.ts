@@ -45,6 +45,7 @@ export class ResourceStore {
   #kept: ReadonlyMap<string, KeptResource>
   #mesh: CompiledMesh
   readonly #waiting: Pending[] = []
+  readonly #watchers = new Set<(changes: readonly ResourceChange[]) => void>()
   #working = false
 
   private constructor(
@@ -91,6 +92,12 @@ export class ResourceStore {
       this.#waiting.push({ request, asker, dryRun, resolve })
       if (!this.#working) void this.#work()
     })
+  }
+
+  /** Tells of every change once it is in force; gives what ends the watch. */
+  watch(changed: (changes: readonly ResourceChange[]) => void): () => void {
+    this.#watchers.add(changed)
+    return () => this.#watchers.delete(changed)
   }
 
   async #work(): Promise<void> {
@@ -153,6 +160,8 @@ export class ResourceStore {
       this.#kept = kept
       this.#mesh = mesh
       this.#options.changed(mesh)
+      const told = real.flatMap(({ changes: own }) => own)
+      for (const watcher of this.#watchers) watcher(told)
     }
     for (const { pending, changes: own } of plans) pending.resolve({ ok: true, changes: own })
   }

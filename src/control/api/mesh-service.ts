@@ -1,0 +1,198 @@
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect'
+import { formatManifestError } from '../../api/manifest-error.ts'
+import type { MeshService } from '../proto/mayfly/v1/mesh_pb.js'
+import { readAudit } from '../resources/audit-log.ts'
+import { type KeptResource, resourceKey } from '../resources/kept-resource.ts'
+import type { Refused, Request, ResourceChange } from '../resources/resource-change.ts'
+import type { ResourceStore } from '../resources/resource-store.ts'
+import { readRevisions } from '../resources/service-revisions.ts'
+import type { Store } from '../store/store.ts'
+import { ASKER } from './asker.ts'
+import type { JoinTokens, NodeRole } from './join-tokens.ts'
+import { listResources, toItem } from './list-resources.ts'
+import { watchResources } from './watch-resources.ts'
+
+export interface MeshServiceParts {
+  store: Store
+  resources: ResourceStore
+  tokens: JoinTokens
+  /** What the mesh is doing, as a plain value; undefined: there is no such thing. */
+  status(what: string, name: string): Promise<unknown>
+  logs(fn: string, follow: boolean, tail: number, signal: AbortSignal): AsyncIterable<unknown>
+  setSchedulable(node: string, schedulable: boolean, drain: boolean): Promise<boolean>
+  version: string
+  instance: string
+  isLeader(): boolean
+}
+
+/** Seconds that a join token is valid, where nobody says. */
+const TOKEN_SECONDS = 600
+const MOST_TOKEN_SECONDS = 86_400
+
+/** The API for clients. Every call but the version needs a client's certificate. */
+export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshService> {
+  const { resources, store, tokens } = parts
+
+  const change = async (request: Request, context: HandlerContext, dryRun: boolean) => {
+    const { name, from } = askingClient(context)
+    if (!parts.isLeader()) throw notLeading()
+    const outcome = await resources.request(request, { who: name, from }, dryRun)
+    if (!outcome.ok) throw toError(outcome.refused)
+    return outcome.changes.map(toApplied)
+  }
+
+  return {
+    async apply({ files, dryRun }, context) {
+      return { applied: await change({ kind: 'apply', files }, context, dryRun) }
+    },
+    async delete({ kind, namespace, name, resourceVersion, dryRun }, context) {
+      const request = { kind: 'delete' as const, of: kind, namespace, name, resourceVersion }
+      const [applied] = await change(request, context, dryRun)
+      return { applied: applied! }
+    },
+    list(request, context) {
+      askingClient(context)
+      return { items: listed(request, resources) }
+    },
+    async *watch(request, context) {
+      askingClient(context)
+      yield* watchResources(request, resources, context.signal)
+    },
+    async listRevisions({ namespace, name }, context) {
+      askingClient(context)
+      const { generation } = serviceOf(resources, namespace, name)
+      const revisions = await readRevisions(store, namespace, name)
+      return {
+        revisions: revisions.map((one) => ({
+          generation: BigInt(one.generation),
+          name: `${name}-${String(one.generation).padStart(5, '0')}`,
+          manifest: one.text,
+          current: one.generation === generation,
+        })),
+      }
+    },
+    async rollback({ namespace, name, generation }, context) {
+      askingClient(context)
+      const current = serviceOf(resources, namespace, name)
+      const wanted = Number(generation) || current.generation - 1
+      const revision = (await readRevisions(store, namespace, name)).find((one) => one.generation === wanted)
+      if (!revision)
+        throw new ConnectError(
+          `Service ${namespace}/${name} has no revision ${wanted} that is kept`,
+          Code.NotFound,
+        )
+      const files = [{ path: `revision ${wanted} of ${namespace}/${name}`, text: revision.text }]
+      return { applied: await change({ kind: 'apply', files }, context, false) }
+    },
+    async status({ what, name }, context) {
+      askingClient(context)
+      const value = await parts.status(what, name)
+      if (value === undefined || value === null)
+        throw new ConnectError(`there is no ${what}${name === '' ? '' : ` ${name}`}`, Code.NotFound)
+      return { json: JSON.stringify(value) }
+    },
+    async *logs({ function: fn, follow, tail }, context) {
+      askingClient(context)
+      for await (const line of parts.logs(fn, follow, tail, context.signal))
+        yield { json: JSON.stringify(line) }
+    },
+    async listAudit({ limit }, context) {
+      askingClient(context)
+      const records = await readAudit(store, limit || 100)
+      return { recordsJson: records.map((record) => JSON.stringify(record)) }
+    },
+    async createJoinToken({ validSeconds, role }, context) {
+      askingClient(context)
+      if (role !== 'node' && role !== 'gateway')
+        throw new ConnectError(
+          `role is ${JSON.stringify(role)}: write "node" or "gateway"`,
+          Code.InvalidArgument,
+        )
+      if (validSeconds < 0 || validSeconds > MOST_TOKEN_SECONDS)
+        throw new ConnectError(
+          `valid_seconds is ${validSeconds}: at most ${MOST_TOKEN_SECONDS}`,
+          Code.InvalidArgument,
+        )
+      const created = await tokens.create(role satisfies NodeRole, (validSeconds || TOKEN_SECONDS) * 1_000)
+      if (!created.ok) throw new ConnectError(created.message, Code.Unavailable)
+      return { token: created.token }
+    },
+    async setNodeSchedulable({ node, schedulable, drain }, context) {
+      askingClient(context)
+      if (!(await parts.setSchedulable(node, schedulable, drain)))
+        throw new ConnectError(`there is no node ${node}`, Code.NotFound)
+      return {}
+    },
+    async backup({ file }, context) {
+      askingClient(context)
+      if (!file.startsWith('/'))
+        throw new ConnectError(
+          "file: write an absolute path on the control plane's machine",
+          Code.InvalidArgument,
+        )
+      try {
+        await store.backup(file)
+      } catch (error) {
+        throw new ConnectError(`the backup failed: ${(error as Error).message}`, Code.FailedPrecondition)
+      }
+      return {}
+    },
+    version() {
+      return { version: parts.version, instance: parts.instance, leader: parts.isLeader() }
+    },
+  }
+}
+
+function listed(request: Parameters<typeof listResources>[0], resources: ResourceStore) {
+  const found = listResources(request, resources.kept)
+  if (!found.ok) throw new ConnectError(found.message, Code.InvalidArgument)
+  return found.items.map(toItem)
+}
+
+/** Who calls, where it is a client; anybody else has no business here. */
+function askingClient(context: HandlerContext): { name: string; from: string } {
+  const asker = context.values.get(ASKER)
+  if (asker.role === 'client') return asker
+  const why =
+    asker.role === 'node'
+      ? 'a node may not make this call'
+      : 'this call needs a client certificate of the mesh'
+  throw new ConnectError(why, asker.role === 'node' ? Code.PermissionDenied : Code.Unauthenticated)
+}
+
+function serviceOf(resources: ResourceStore, namespace: string, name: string): KeptResource {
+  const kept = resources.kept.get(resourceKey('Service', namespace, name))
+  if (!kept) throw new ConnectError(`there is no Service ${namespace}/${name}`, Code.NotFound)
+  return kept
+}
+
+function toApplied({ action, before, after }: ResourceChange) {
+  const { resource, modified, generation } = (after ?? before)!
+  return {
+    kind: resource.kind,
+    namespace: resource.metadata.namespace,
+    name: resource.metadata.name,
+    action,
+    resourceVersion: modified === 0 ? '' : String(modified),
+    before: before?.text ?? '',
+    after: after?.text ?? '',
+    generation: BigInt(generation),
+  }
+}
+
+function toError(refused: Refused): ConnectError {
+  switch (refused.kind) {
+    case 'invalid':
+      return new ConnectError(refused.errors.map(formatManifestError).join('\n'), Code.InvalidArgument)
+    case 'missing':
+      return new ConnectError(refused.message, Code.NotFound)
+    case 'conflict':
+      return new ConnectError(refused.message, Code.Aborted)
+    case 'unavailable':
+      return new ConnectError(refused.message, Code.Unavailable)
+  }
+}
+
+function notLeading(): ConnectError {
+  return new ConnectError('this control plane stands by: ask the one that leads', Code.Unavailable)
+}
