@@ -25,6 +25,9 @@ export function adminHandlers(
     policies: () => policyStatuses(mesh),
     mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config, ...basis }),
     usage: () => meshUsage(running),
+    nodes: () => mesh.nodes(),
+    identities: () => mesh.identities(),
+    newEpoch: async () => ({ epoch: await mesh.beginEpoch() }),
     async engines() {
       const counters = new Map(
         (await mesh.query({ kind: 'counters' })).map(({ engine, answer }) => [engine, answer]),

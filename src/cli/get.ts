@@ -40,6 +40,24 @@ export const KINDS: Record<string, Kind> = {
       }
     },
   },
+  nodes: {
+    columns: ['node', 'roles', 'address', 'engines'],
+    name: (row) => String(row.node),
+    shown: (row) => ({
+      ...row,
+      roles: (row.roles as string[]).join(', '),
+      engines: (row.engines as string[]).join(', '),
+    }),
+  },
+  identities: {
+    columns: ['principal', 'epoch', 'expires', 'engines'],
+    name: (row) => String(row.principal),
+    shown: (row) => ({
+      ...row,
+      expires: new Date(row.notAfter as number).toISOString(),
+      engines: (row.engines as string[]).join(', '),
+    }),
+  },
 }
 
 function singular(kind: string): string {

@@ -6,6 +6,7 @@ import { addGet } from './get.ts'
 import { addGraph } from './graph.ts'
 import { addInvoke } from './invoke.ts'
 import { addLogs } from './logs.ts'
+import { addNewEpoch } from './new-epoch.ts'
 import { addPolicy } from './policy.ts'
 import { newProgram } from './program.ts'
 import { addReplay } from './replay.ts'
@@ -34,6 +35,7 @@ for (const add of [
   addExplain,
   addWhatIf,
   addGraph,
+  addNewEpoch,
   addValidate,
   addPolicy,
   addReplay,

@@ -7,6 +7,11 @@ export interface AdminHandlers {
   instances(): unknown
   policies(): unknown
   engines(): Promise<unknown>
+  nodes(): unknown
+  /** Certificates that engines hold. */
+  identities(): Promise<unknown>
+  /** Revokes all certificates issued so far. */
+  newEpoch(): Promise<unknown>
   mesh(): unknown
   /** null: there is no such function. */
   describe(key: string): unknown
@@ -52,10 +57,15 @@ async function answer(
     case 'instances':
     case 'policies':
     case 'mesh':
+    case 'nodes':
       return send(response, 200, handlers[what]())
     case 'engines':
+    case 'identities':
     case 'usage':
       return send(response, 200, await handlers[what]())
+    case 'new-epoch':
+      if (request.method !== 'POST') return send(response, 405, { error: 'this changes the mesh: POST it' })
+      return send(response, 200, await handlers.newEpoch())
     case 'describe':
       return sendFound(response, handlers.describe(name), `there is no function ${name}`)
     case 'decisions':

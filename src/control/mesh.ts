@@ -40,6 +40,15 @@ export interface MeshOptions {
   notice(text: string): void
 }
 
+export interface NodeStatus {
+  node: string
+  /** It takes requests from outside, it runs functions. */
+  roles: string[]
+  /** Where other nodes' engines reach it; null: they need not. */
+  address: string | null
+  engines: string[]
+}
+
 /** A whole mesh on one machine: its functions under control, its engines, its gateway. */
 export class Mesh {
   readonly #options: MeshOptions
@@ -151,6 +160,16 @@ export class Mesh {
   egressUrl(key: string, instance: string | null = null): string | null {
     const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#nodes.homeOf(key)
     return node.egress.url(key, instance)
+  }
+
+  nodes(): NodeStatus[] {
+    const { gateway, workers, all } = this.#nodes
+    return all.map((node) => ({
+      node: node.name,
+      roles: [...(node === gateway ? ['gateway'] : []), ...(workers.includes(node) ? ['functions'] : [])],
+      address: node.address && `${node.address.host}:${node.address.port}`,
+      engines: node.fleet.engines(),
+    }))
   }
 
   engines(): { engine: string; pid: number | undefined }[] {
