@@ -158,9 +158,10 @@ describe('traceparent', () => {
 })
 
 describe('sampling', () => {
+  /** The request id, whose first eight digits decide, is made of the bytes from 24 on. */
   const draw = (value: bigint) => {
     const random = Buffer.from(RANDOM)
-    random.writeBigUInt64LE(value, 40)
+    random.writeUInt32BE(Number(value), 24)
     return random
   }
   const isSampled = (policy: Buffer, facts: RequestFacts, fields: [string, string][] = []) => {
@@ -219,6 +220,38 @@ describe('sampling', () => {
     assert.equal(at(near, DIRECTION_OUTBOUND, 4999n), true)
     assert.equal(at(near, DIRECTION_OUTBOUND, 5000n), false)
     assert.equal(at(near, DIRECTION_INBOUND, 4999n), true)
+  })
+
+  test('is by chance where useRequestIdForTraceSampling is off, for each mode', () => {
+    const off = telemetry('shop', 'shop', {
+      tracing: [
+        { match: { mode: 'SERVER' }, randomSamplingPercentage: 50, useRequestIdForTraceSampling: false },
+        { match: { mode: 'CLIENT' }, randomSamplingPercentage: 50 },
+      ] as never,
+    })
+    const policy = policyOf({}, [off])
+    const chance = (id: bigint, other: bigint) => {
+      const random = draw(id)
+      random.writeBigUInt64LE(other, 40)
+      return random
+    }
+    const at = (direction: number, id: bigint, other: bigint) =>
+      isSampled(policy, { direction, random: chance(id, other) })
+    assert.equal(at(DIRECTION_INBOUND, 9_999n, 0n), true)
+    assert.equal(at(DIRECTION_INBOUND, 0n, 9_999n), false)
+    assert.equal(at(DIRECTION_OUTBOUND, 9_999n, 0n), false)
+    assert.equal(at(DIRECTION_OUTBOUND, 0n, 9_999n), true)
+  })
+
+  test("is by the caller's request id inside the mesh, so that all sidecars of a request decide alike", () => {
+    const policy = policyOf(sampling(50))
+    const id = (digits: string): [string, string] => ['x-request-id', `${digits}-1d1e-4f20-a122-232425262728`]
+    for (const direction of [DIRECTION_INBOUND, DIRECTION_OUTBOUND]) {
+      assert.equal(isSampled(policy, { direction }, [id('00001387')]), true)
+      assert.equal(isSampled(policy, { direction }, [id('00001388')]), false)
+      // Envoy takes the number of all eight digits: 0xffffffff % 10000 is 7295.
+      assert.equal(isSampled(policy, { direction }, [id('FFFFFFFF')]), false)
+    }
   })
 
   test('without span reporting traces go on, and no span is recorded', () => {

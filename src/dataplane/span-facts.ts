@@ -17,6 +17,10 @@ export interface SpanFacts {
   startMs: number
   durationMs: number
   status: number
+  /** Istio's name of the cluster that the request went to; "" where it went to none. */
+  cluster: string
+  /** Longer paths are cut. */
+  maxPath: number
   /** Bytes of the bodies. */
   bytesReceived: number
   bytesSent: number

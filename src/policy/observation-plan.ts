@@ -4,6 +4,11 @@ import { UNKNOWN_WORKLOAD, type Workload } from './workload.ts'
 /** What an engine does with what a function's sidecars find out about exchanges (sidecar/layout/observation.ts). */
 export interface FunctionObservation {
   readonly workload: Workload
+  /** Istio's names of its clusters (sidecar/log-address.ts): at its own sidecar, and at those of its callers; "" for the gateway. */
+  readonly inboundCluster: string
+  readonly outboundCluster: string
+  /** Longer paths are cut in its spans. */
+  readonly maxTracedPath: number
   /** For its outbound sidecar. */
   readonly client: ModeObservation
   /** For its inbound sidecar, and the gateway's that is for it. */
@@ -52,6 +57,9 @@ const NOTHING: ModeObservation = {
 /** That of a function of which nothing is known, by no Telemetry. */
 export const NOTHING_OBSERVED: FunctionObservation = {
   workload: UNKNOWN_WORKLOAD,
+  inboundCluster: '',
+  outboundCluster: '',
+  maxTracedPath: 256,
   client: NOTHING,
   server: NOTHING,
 }

@@ -11,7 +11,7 @@ import type { FunctionObservation, ModeObservation } from './observation-plan.ts
 import type { CompiledSection, SectionProblem } from './section.ts'
 import { spanTags } from './span-tags.ts'
 import { applicableTelemetries, type WorkloadMode } from './telemetry-selection.ts'
-import { spanCollector } from './tracing.ts'
+import { maxTracedPath, spanCollector } from './tracing.ts'
 import { gatewayWorkload, workloadOf } from './workload.ts'
 
 export interface ObservationInput {
@@ -41,8 +41,14 @@ export function compileObservation(input: ObservationInput, fn: FunctionSpec | n
 /** What an engine does with what the sidecar finds out by that section. */
 export function observationOf(input: ObservationInput, fn: FunctionSpec | null): FunctionObservation {
   const { client, server } = bothModes(input, fn)
-  const workload = fn === null ? gatewayWorkload(input.config.rootNamespace) : workloadOf(fn)
-  return { workload, client: client.plan, server: server.plan }
+  return {
+    workload: fn === null ? gatewayWorkload(input.config.rootNamespace) : workloadOf(fn),
+    inboundCluster: fn === null ? '' : `inbound|${fn.port}||`,
+    outboundCluster: fn === null ? '' : `outbound|${fn.port}||${fn.name}.${fn.namespace}.svc.cluster.local`,
+    maxTracedPath: maxTracedPath(input, fn),
+    client: client.plan,
+    server: server.plan,
+  }
 }
 
 interface Mode {

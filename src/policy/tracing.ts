@@ -39,6 +39,10 @@ export function compileTracing(
   out.u32(
     (isReported(entries, 'CLIENT') ? REPORT_CLIENT : 0) | (isReported(entries, 'SERVER') ? REPORT_SERVER : 0),
   )
+  out.u32(
+    (drawsByRequestId(entries, 'CLIENT') ? REPORT_CLIENT : 0) |
+      (drawsByRequestId(entries, 'SERVER') ? REPORT_SERVER : 0),
+  )
   return { ok: true, bytes: out.finish(), rules: [] }
 }
 
@@ -47,14 +51,25 @@ export function compileTracing(
  * names, else of MeshConfig's default one; null where there is none.
  */
 export function spanCollector({ config, telemetries }: TracingInput, fn: FunctionSpec): string | null {
-  if (!config.enableTracing) return null
+  const collector = collectorOf({ config, telemetries }, fn)
+  return collector ? `http://${collector.service}:${collector.port}/v1/traces` : null
+}
+
+/** The most bytes of a path in a function's spans: its collector's `maxTagLength`, or Envoy's default. */
+export function maxTracedPath(input: TracingInput, fn: FunctionSpec | null): number {
+  return (fn === null ? undefined : collectorOf(input, fn))?.maxTagLength ?? DEFAULT_MAX_PATH
+}
+
+const DEFAULT_MAX_PATH = 256
+
+function collectorOf({ config, telemetries }: TracingInput, fn: FunctionSpec) {
+  if (!config.enableTracing) return undefined
   const entries = applicableTelemetries(telemetries, fn, config.rootNamespace).flatMap(
     ({ spec }) => spec.tracing,
   )
   const named = entries.findLast((entry) => (entry.providers ?? []).length > 0)?.providers?.[0]?.name
   const name = named ?? config.defaultProviders.tracing[0]
-  const collector = config.extensionProviders.find((provider) => provider.name === name)?.opentelemetry
-  return collector ? `http://${collector.service}:${collector.port}/v1/traces` : null
+  return config.extensionProviders.find((provider) => provider.name === name)?.opentelemetry
 }
 
 const PROPAGATIONS: Readonly<Record<MeshConfigSpec['tracePropagation'][number], number>> = {
@@ -73,6 +88,14 @@ function sampling(entries: readonly Tracing[], mode: WorkloadMode, config: MeshC
 function isReported(entries: readonly Tracing[], mode: WorkloadMode): boolean {
   const entry = entries.findLast((one) => isForMode(one, mode) && one.disableSpanReporting !== undefined)
   return entry?.disableSpanReporting !== true
+}
+
+/** As in Istio, unless a Telemetry says otherwise. */
+function drawsByRequestId(entries: readonly Tracing[], mode: WorkloadMode): boolean {
+  const entry = entries.findLast(
+    (one) => isForMode(one, mode) && one.useRequestIdForTraceSampling !== undefined,
+  )
+  return entry?.useRequestIdForTraceSampling !== false
 }
 
 function unknownProviders(telemetry: Telemetry, config: MeshConfigSpec): SectionProblem[] {

@@ -24,6 +24,13 @@ export function chooseRequestId(): void {
   } else makeRequestId()
 }
 
+/** The number by which Envoy samples with a request id: its first eight digits. */
+export function requestIdDraw(): u64 {
+  let value: u64 = 0
+  for (let i = 0; i < 8; i++) value = (value << 4) | hexValue(load<u8>(SCRATCH_REQUEST_ID + i))
+  return value
+}
+
 /** Whether the 36 bytes are a UUID's text. */
 export function isUuid(ptr: i32): bool {
   for (let i = 0; i < REQUEST_ID_LEN; i++) {

@@ -20,10 +20,12 @@ import {
   TRACING_CLIENT_SAMPLING,
   TRACING_PROPAGATION,
   TRACING_REPORT,
+  TRACING_REQUEST_ID,
   TRACING_SERVER_SAMPLING,
   TRACING_SIZE,
 } from './layout/tracing.ts'
 import { direction, fieldNamePtr, findFieldById, nextField, outBytes, outU32 } from './message.ts'
+import { requestIdDraw } from './request-id.ts'
 import { beginSpan, beginTrace, parentSpanIdPtr, samplingDraw, spanIdPtr, traceIdPtr } from './trace-ids.ts'
 import { FLAG_RANDOM, FLAG_SAMPLED, readTraceparent, writeTraceparent } from './traceparent.ts'
 import { clearTracestate, readTracestate, writeTracestate } from './tracestate.ts'
@@ -52,9 +54,9 @@ export function prepareTrace(section: i32, len: i32): void {
   if (propagation == 0) return
   const client = direction() == DIRECTION_OUTBOUND
   const sampling = load<u32>(section + (client ? TRACING_CLIENT_SAMPLING : TRACING_SERVER_SAMPLING))
-  findTrace(sampling)
-  beginSpan()
   const reported = client ? REPORT_CLIENT : REPORT_SERVER
+  findTrace(sampling, (load<i32>(section + TRACING_REQUEST_ID) & reported) != 0)
+  beginSpan()
   recorded = (flags & FLAG_SAMPLED) != 0 && (load<i32>(section + TRACING_REPORT) & reported) != 0
   if (recorded) outU32(OUT_TRACE_PTR, traceIdPtr())
 }
@@ -98,7 +100,7 @@ export function writeTraceFields(): void {
 }
 
 /** W3C wins over B3 where a request has both. */
-function findTrace(sampling: u32): void {
+function findTrace(sampling: u32, byRequestId: bool): void {
   if ((propagation & PROPAGATE_W3C) != 0) {
     flags = readTraceparent()
     if (flags >= 0) {
@@ -113,7 +115,11 @@ function findTrace(sampling: u32): void {
     flags = FLAG_RANDOM
   }
   if ((b3 & B3_SAMPLED) != 0) flags |= FLAG_SAMPLED
-  else if ((b3 & B3_NOT_SAMPLED) == 0 && samplingDraw() % SAMPLING_SCALE < sampling) flags |= FLAG_SAMPLED
+  else if (
+    (b3 & B3_NOT_SAMPLED) == 0 &&
+    (byRequestId ? requestIdDraw() : samplingDraw()) % SAMPLING_SCALE < sampling
+  )
+    flags |= FLAG_SAMPLED
 }
 
 /** Copies the lines of all fields whose FIELD_* id is in the closed range. */

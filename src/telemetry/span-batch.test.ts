@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExchangeScope } from '../dataplane/exchange-scope.ts'
 import type { SpanFacts } from '../dataplane/span-facts.ts'
-import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
+import { DIRECTION_INBOUND, DIRECTION_OUTBOUND, RESPONSE_FLAG_NR } from '../sidecar/layout/record.ts'
 import { SpanBatch } from './span-batch.ts'
 
 const FIGURES = {
@@ -24,6 +24,8 @@ const facts = (changes: Partial<SpanFacts> = {}): SpanFacts => ({
   startMs: 1_764_000_000_000,
   durationMs: 2,
   status: 200,
+  cluster: 'inbound|8080||',
+  maxPath: 256,
   bytesReceived: 7,
   bytesSent: 1_000,
   responseFlags: 0,
@@ -88,12 +90,12 @@ test('a batch is an ExportTraceServiceRequest, one ResourceSpans for each functi
       trace: `${TRACE}b7ad6b7169203331${'0'.repeat(16)}`,
     }),
   )
-  batch.add(facts({ head: null, requestId: '', status: 503 }))
+  batch.add(facts({ head: null, requestId: '', status: 503, cluster: '', responseFlags: RESPONSE_FLAG_NR }))
   assert.equal(batch.size, 3)
   const [cart, frontend, ...none] = messages(decode(batch.take()), 1)
   assert.deepEqual([none.length, batch.size, batch.take().length], [0, 0, 0])
-  assert.deepEqual(attributes(messages(cart!, 1)[0]!, 1), { 'service.name': 'shop/cart' })
-  assert.deepEqual(attributes(messages(frontend!, 1)[0]!, 1), { 'service.name': 'shop/frontend' })
+  assert.deepEqual(attributes(messages(cart!, 1)[0]!, 1), { 'service.name': 'cart.shop' })
+  assert.deepEqual(attributes(messages(frontend!, 1)[0]!, 1), { 'service.name': 'frontend.shop' })
   const [server, refused] = messages(messages(cart!, 2)[0]!, 2)
   const [client] = messages(messages(frontend!, 2)[0]!, 2)
   assert.deepEqual(
@@ -106,14 +108,35 @@ test('a batch is an ExportTraceServiceRequest, one ResourceSpans for each functi
   )
   assert.deepEqual(attributes(server!, 9), {
     'http.request.method': 'GET',
+    'http.method': 'GET',
     'url.path': '/carts/42',
+    'http.url': 'http://cart/carts/42',
+    'http.protocol': 'HTTP/1.1',
+    component: 'proxy',
     'http.response.status_code': 200,
+    'http.status_code': '200',
+    request_size: '7',
+    response_size: '1000',
+    response_flags: '-',
+    upstream_cluster: 'inbound|8080||',
+    'upstream_cluster.name': 'inbound|8080||',
     'guid:x-request-id': '191a1b1c-1d1e-4f20-a122-232425262728',
   })
   assert.deepEqual([client!.get(6), client!.get(4)], [[3], undefined])
   assert.deepEqual(
     [text(refused!, 5), attributes(refused!, 9)],
-    ['request', { 'http.response.status_code': 503 }],
+    [
+      'request',
+      {
+        component: 'proxy',
+        'http.response.status_code': 503,
+        'http.status_code': '503',
+        request_size: '7',
+        response_size: '1000',
+        response_flags: 'NR',
+        error: 'true',
+      },
+    ],
   )
   assert.deepEqual(messages(refused!, 15)[0]!.get(3), [2])
 })
@@ -136,4 +159,47 @@ test('a span without ids is none', () => {
   const batch = new SpanBatch()
   batch.add(facts({ trace: '' }))
   assert.equal(batch.size, 0)
+})
+
+test("a function's tags: literals, values of the sidecar's, their defaults; bytes that are no UTF-8 are replaced", () => {
+  const value = (index: number) => ({ op: 'value', type: 'text', index }) as const
+  const tags = [
+    {
+      name: 'fixed',
+      value: { op: 'literal', type: 'text', value: '\u00c3\u00a4' } as const,
+      byDefault: null,
+    },
+    { name: 'field', value: value(0), byDefault: null },
+    { name: 'absent', value: value(1), byDefault: null },
+    { name: 'by-default', value: value(1), byDefault: 'x' },
+    { name: 'empty', value: value(2), byDefault: 'y' },
+    { name: 'no-utf8', value: value(3), byDefault: null },
+    { name: 'long', value: value(4), byDefault: null },
+  ]
+  const values = ['\u00c3\u00a4\u20ac'.slice(0, 2), null, '', 'a\xff\xc3', 'x'.repeat(5_000)]
+  const batch = new SpanBatch()
+  for (let i = 0; i < 300; i++) batch.add(facts({ tags, scope: new ExchangeScope(FIGURES, values) }))
+  const [resource] = messages(decode(batch.take()), 1)
+  const spans = messages(messages(resource!, 2)[0]!, 2)
+  assert.equal(spans.length, 300)
+  const found = attributes(spans[299]!, 9)
+  assert.equal('absent' in found, false)
+  assert.deepEqual(
+    ['fixed', 'field', 'by-default', 'empty', 'no-utf8'].map((name) => found[name]),
+    ['\u00e4', '\u00e4', 'x', 'y', 'a\ufffd\ufffd'],
+  )
+  assert.equal((found.long as string).length, 256)
+})
+
+test('the host is found wherever it stands in the head, and paths are cut where the collector asks for it', () => {
+  const batch = new SpanBatch()
+  batch.add(
+    facts({ head: Buffer.from('GET /abcdef HTTP/1.1\r\naccept: x\r\nHOST:  Shop:80 \r\n\r\n'), maxPath: 4 }),
+  )
+  batch.add(facts({ head: Buffer.from('GET /b HTTP/1.1\r\naccept: x\r\n\r\n') }))
+  const [resource] = messages(decode(batch.take()), 1)
+  const [one, other] = messages(messages(resource!, 2)[0]!, 2).map((span) => attributes(span, 9))
+  assert.equal(one!['http.url'], 'http://Shop:80/abc')
+  assert.equal(one!['url.path'], '/abc')
+  assert.equal(other!['http.url'], 'http:///b')
 })

@@ -117,12 +117,19 @@ function recordSpan(
     startMs: time,
     durationMs: figures.durationMs,
     status,
+    cluster: clusterOf(stage),
+    maxPath: observation.maxTracedPath,
     bytesReceived: figures.bytesReceived,
     bytesSent: figures.bytesSent,
     responseFlags: figures.responseFlags,
     tags: (direction === DIRECTION_OUTBOUND ? observation.client : observation.server).spanTags,
     scope,
   })
+}
+
+function clusterOf({ direction, observation, other }: JudgedStage): string {
+  if (direction === DIRECTION_OUTBOUND) return other?.slice.observation.outboundCluster ?? ''
+  return direction === DIRECTION_INGRESS ? observation.outboundCluster : observation.inboundCluster
 }
 
 function countStatus({ counters }: EngineContext, status: number): void {

@@ -9,7 +9,9 @@ export const TRACING_CLIENT_SAMPLING: i32 = 4
 export const TRACING_SERVER_SAMPLING: i32 = 8
 /** REPORT_* bits: whose spans of sampled traces are recorded. */
 export const TRACING_REPORT: i32 = 12
-export const TRACING_SIZE: i32 = 16
+/** REPORT_* bits: for whom the request's id draws whether a new trace is sampled, so that all who know the id decide alike; else chance does. */
+export const TRACING_REQUEST_ID: i32 = 16
+export const TRACING_SIZE: i32 = 20
 
 /** W3C Trace Context: `traceparent` and `tracestate`. */
 export const PROPAGATE_W3C: i32 = 1
