@@ -50,10 +50,9 @@ export function adminHandlers(
       const answers = await mesh.query({ kind: 'decision', requestId })
       return pastDecision(
         mesh.compiled,
-        answers.flatMap(({ engine, answer }) => (answer === null ? [] : [{ engine, decision: answer }])) as {
-          engine: string
-          decision: ReviewedDecision
-        }[],
+        answers.flatMap(({ engine, answer }) =>
+          (answer as ReviewedDecision[]).map((decision) => ({ engine, decision })),
+        ),
       )
     },
     async whatIf(request) {

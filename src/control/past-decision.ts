@@ -1,6 +1,5 @@
 import type { Again, ReviewedDecision } from '../dataplane/decision-review.ts'
 import type { RedactedHead } from '../dataplane/redaction.ts'
-import { DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { type ExplainedVerdict, explainRecord } from './explain.ts'
 
@@ -19,17 +18,15 @@ export interface PastDecision {
 }
 
 /**
- * Null where no engine remembers it. A call between two nodes is judged by an engine on each; the one nearest to the client
- * says how it ended.
+ * Null where no engine remembers it. Calls that functions make for a request may have its id, and a call between two nodes is
+ * judged by an engine on each: all are told, the client's own first, which says how it ended.
  */
 export function pastDecision(
   mesh: CompiledMesh,
   answers: readonly { engine: string; decision: ReviewedDecision }[],
 ): PastDecision | null {
   const inOrder = answers.toSorted(
-    (a, b) =>
-      Number(startsOutbound(b.decision)) - Number(startsOutbound(a.decision)) ||
-      b.decision.durationMs - a.decision.durationMs,
+    ({ decision: a }, { decision: b }) => a.time - b.time || b.durationMs - a.durationMs,
   )
   const first = inOrder[0]
   if (!first) return null
@@ -40,13 +37,9 @@ export function pastDecision(
     time,
     durationMs,
     status,
-    engine: inOrder.map(({ engine }) => engine).join(', '),
-    request: request ?? inOrder.find(({ decision }) => decision.request)?.decision.request ?? null,
+    engine: [...new Set(inOrder.map(({ engine }) => engine))].join(', '),
+    request,
     verdicts: stages.flatMap((stage) => explainRecord(mesh, stage)),
     again: stages.map(({ function: key, direction, again }) => ({ function: key, direction, again })),
   }
-}
-
-function startsOutbound({ stages }: ReviewedDecision): boolean {
-  return stages[0]?.direction === DIRECTION_OUTBOUND
 }

@@ -124,12 +124,11 @@ function placeless(rule: string | null): string | null {
 export function whatIfText(report: WhatIfReport, what: string): string {
   const { requests, changed, otherRule, skipped, engines, policies, changes } = report
   const lines = [
-    `${requests} remembered requests judged by the running manifests and by those with ${what}:`,
-    `the policies of ${policies.length === 0 ? 'no function' : policies.join(', ')} change; ${changed} requests would be answered otherwise`,
+    `${counted(requests)} remembered, calls between functions among them, judged by the running manifests and by those with ${what}:`,
+    `the policies of ${policies.length === 0 ? 'no function' : policies.join(', ')} change; ${counted(changed)} would be answered otherwise`,
   ]
-  if (otherRule > 0) lines.push(`${otherRule} requests have the same verdict by another rule`)
-  if (skipped > 0)
-    lines.push(`${skipped} requests were not judged: their functions are gone, or too many differ`)
+  if (otherRule > 0) lines.push(`${counted(otherRule)} with the same verdict by another rule`)
+  if (skipped > 0) lines.push(`${counted(skipped)} not judged: their functions are gone, or too many differ`)
   if (engines.answered < engines.asked) {
     lines.push(`${engines.asked - engines.answered} of ${engines.asked} engines did not answer in time`)
   }
@@ -144,6 +143,10 @@ export function whatIfText(report: WhatIfReport, what: string): string {
     }
   }
   return lines.join('\n')
+}
+
+function counted(count: number): string {
+  return count === 1 ? '1 request' : `${count} requests`
 }
 
 function outcomeText({ outcome, status }: NamedOutcome): string {

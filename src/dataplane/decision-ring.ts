@@ -89,6 +89,19 @@ export class DecisionRing {
     return undefined
   }
 
+  /** A function may send its request's id on with its own calls, so several may have it. */
+  findAll(requestId: string): DecisionRecord[] {
+    if (requestId.length !== REQUEST_ID_BYTES) return []
+    const wanted = Buffer.from(requestId, 'latin1')
+    const found: DecisionRecord[] = []
+    for (let slot = 0; slot < this.#size; slot++) {
+      const at = slot * SLOT_BYTES
+      if (wanted.equals(this.#bytes.subarray(at, at + REQUEST_ID_BYTES)))
+        found.push(this.#record(slot, requestId))
+    }
+    return found
+  }
+
   #record(slot: number, requestId: string): DecisionRecord {
     const stages: StageRecord[] = []
     for (let i = 0; i < this.#stageCounts[slot]!; i++) {

@@ -136,7 +136,7 @@ export type EngineQuery =
   | { kind: 'identities' }
   /** Answered with an EngineMetrics (engine-metrics.ts). */
   | { kind: 'metrics' }
-  /** Answered with a ReviewedDecision (decision-review.ts), or null. */
+  /** Answered with all that the engine remembers by this id, as ReviewedDecisions (decision-review.ts). */
   | { kind: 'decision'; requestId: string }
   /** Answered with a WhatIfAnswer. */
   | { kind: 'whatif'; other: OtherPolicies }

@@ -219,8 +219,8 @@ export class Engine {
     if (query.kind === 'metrics') return this.#metrics()
     if (query.kind === 'identities') return this.#context.node?.identities.held() ?? []
     if (query.kind === 'decision') {
-      const record = this.#context.decisions.find(query.requestId)
-      return record ? reviewDecision(this.#context, record) : null
+      const records = this.#context.decisions.findAll(query.requestId)
+      return records.map((record) => reviewDecision(this.#context, record))
     }
     return { ...this.#context.counters, ...this.#parts() }
   }

@@ -97,8 +97,11 @@ export async function whatIf(engine: EngineContext, other: OtherPolicies): Promi
       continue
     }
     const books = chain.map((input) => answerBook(sidecars, input, now(input.function)!))
-    const before = outcomeOf(sidecars, chain, books, now, principalOf)
-    const after = outcomeOf(sidecars, chain, books, then, principalOf)
+    const before = outcomeOf(sidecars, chain, books, now, null)
+    // A call that the caller's own policies refused then was not seen by its callee; one that they let through was, here or on
+    // another node, which has the rest of it.
+    const wasRefused = before.kind === 'denied' && before.direction === DIRECTION_OUTBOUND
+    const after = outcomeOf(sidecars, chain, books, then, wasRefused ? principalOf : null)
     answer.requests++
     if (!note(pairs, before, after, chain)) answer.dropped++
     if (performance.now() - since > SLICE_MS) {
@@ -137,7 +140,8 @@ function outcomeOf(
   chain: Chain,
   books: readonly AnswerBook[],
   policyOf: PolicyOf,
-  principalOf: (key: string) => string,
+  /** Lets a call that its callee has not seen go on to that; null: it ends with its caller's part. */
+  principalOf: ((key: string) => string) | null,
 ): Outcome {
   const inputs = [...chain]
   for (let i = 0; ; i++) {
@@ -158,8 +162,7 @@ function outcomeOf(
       }
       case 'forward': {
         const target = inputText(input, IN_TARGET_PTR)
-        if (inputs.length === i + 1 && direction === DIRECTION_OUTBOUND) {
-          // The callee never saw it, since the caller's own policies refused it then.
+        if (inputs.length === i + 1 && direction === DIRECTION_OUTBOUND && principalOf) {
           inputs.push(inboundInput(input, decision.head, target, principalOf(input.function)))
         }
         if (inputs.length === i + 1) {
