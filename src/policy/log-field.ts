@@ -5,6 +5,7 @@ import {
   LOG_FORWARDED_PROTO,
   LOG_HOLE,
   LOG_METHOD,
+  LOG_ORIGINAL_PATH,
   LOG_PATH,
   LOG_PATH_WITHOUT_QUERY,
   LOG_REQUEST_ID,
@@ -35,6 +36,7 @@ export function isFieldName(name: string): boolean {
 /** Fields that the mesh sets itself are logged as they are forwarded, not as somebody sent them. */
 function requestField(name: string): FieldValue {
   if (name.startsWith(':')) return PSEUDO[name]
+  if (name === 'x-envoy-original-path') return request(LOG_ORIGINAL_PATH)
   if (isInternal(name)) return 'absent'
   const own = OWN.get(name)
   return own === undefined ? field(name, 'request') : request(own)

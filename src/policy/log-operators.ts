@@ -7,7 +7,6 @@ import {
   ADDRESS_WITHOUT_PORT,
   FORM_JSON_VALUE,
   LOG_CLUSTER,
-  LOG_CONSTANT,
   LOG_DETAILS,
   LOG_DIRECT_REMOTE,
   LOG_HOLE,
@@ -17,6 +16,7 @@ import {
   LOG_PROTOCOL,
   LOG_REMOTE,
   LOG_RESPONSE_CODE,
+  LOG_ROUTE_NAME,
   LOG_SPAN_ID,
   LOG_TRACE_ID,
   LOG_UPSTREAM_HOST,
@@ -141,8 +141,8 @@ const VALUES: Readonly<Record<string, (facts: LogFacts) => LogValue>> = {
     principal === ''
       ? 'absent'
       : { code: LOG_LOCAL_URI, phase: 'request', text: Buffer.from(`spiffe://${principal}`) },
-  // A function has one route, which has Istio's name for such a one.
-  ROUTE_NAME: () => ({ code: LOG_CONSTANT, phase: 'request', text: Buffer.from('default') }),
+  // Where no VirtualService applies, a function has one route, which has Istio's name for such a one.
+  ROUTE_NAME: () => ({ code: LOG_ROUTE_NAME, phase: 'request', text: Buffer.from('default') }),
   TRACE_ID: request(LOG_TRACE_ID),
   SPAN_ID: request(LOG_SPAN_ID),
   CONNECTION_TERMINATION_DETAILS: absent,

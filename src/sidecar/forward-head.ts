@@ -20,8 +20,8 @@ import {
   queryLen,
   queryPtr,
 } from './message.ts'
+import { findOriginalPath, originalPathLen, originalPathPtr } from './original-path.ts'
 import { hostIsRewritten } from './request-target.ts'
-import { originalPathLen, originalPathPtr } from './route-rewrite.ts'
 import { tracing, writeTraceFields } from './trace.ts'
 import { expectsContinue, takesTrailers, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
 
@@ -37,7 +37,11 @@ export function outForwardHead(trustedProxies: i32, identity: i32, identityLen: 
   outFraming(statedBody(), statesLength())
   outHopByHop()
   outForwardedFields(trustedProxies, identity, identityLen)
-  if (originalPathLen() > 0) outOriginalPath()
+  if (findOriginalPath()) {
+    outText('x-envoy-original-path: ')
+    outBytes(originalPathPtr(), originalPathLen())
+    outText('\r\n')
+  }
   if (tracing()) writeTraceFields()
   outText('\r\n')
 }
@@ -51,17 +55,6 @@ function outRequestLine(): void {
     outBytes(queryPtr(), queryLen())
   }
   outText(' HTTP/1.1\r\n')
-}
-
-/** As Envoy's router tells it where a route has rewritten the path. */
-function outOriginalPath(): void {
-  outText('x-envoy-original-path: ')
-  outBytes(originalPathPtr(), originalPathLen())
-  if (queryPtr() != 0) {
-    outByte(0x3f)
-    outBytes(queryPtr(), queryLen())
-  }
-  outText('\r\n')
 }
 
 function droppedFields(trustedProxies: i32): u64 {

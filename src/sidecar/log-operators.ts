@@ -3,7 +3,6 @@
 import {
   LOG_AUTHORITY,
   LOG_CLUSTER,
-  LOG_CONSTANT,
   LOG_DETAILS,
   LOG_DIRECT_REMOTE,
   LOG_FIELD,
@@ -12,6 +11,7 @@ import {
   LOG_LOCAL,
   LOG_LOCAL_URI,
   LOG_METHOD,
+  LOG_ORIGINAL_PATH,
   LOG_PATH,
   LOG_PATH_WITHOUT_QUERY,
   LOG_PEER_URI,
@@ -19,6 +19,7 @@ import {
   LOG_REMOTE,
   LOG_REQUEST_ID,
   LOG_RESPONSE_CODE,
+  LOG_ROUTE_NAME,
   LOG_SCHEME,
   LOG_SPAN_ID,
   LOG_TRACE_ID,
@@ -76,8 +77,10 @@ import {
   remoteIpPtr,
   requestIdPtr,
 } from './message.ts'
+import { findOriginalPath, originalPathLen, originalPathPtr } from './original-path.ts'
 import { findReplyField, replyFieldLen, replyFieldPtr } from './reply-field.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
+import { isRouted, routeNameLen, routeNamePtr } from './routes.ts'
 import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
 import { writeTraceparentValue } from './traceparent.ts'
 
@@ -128,7 +131,10 @@ export function outLogValue(code: i32, op: i32, section: i32): bool {
       return outForwardedProto(form, limit)
     case LOG_TRACEPARENT:
       return outTraceparent(form, limit)
-    case LOG_CONSTANT:
+    case LOG_ORIGINAL_PATH:
+      return findOriginalPath() && outPresent(form, limit, originalPathPtr(), originalPathLen())
+    case LOG_ROUTE_NAME:
+      if (isRouted()) return outPresent(form, limit, routeNamePtr(), routeNameLen())
       return outPresent(form, limit, text, textLen)
     case LOG_RESPONSE_CODE:
       return outStatus()

@@ -52,7 +52,7 @@ import { normalisePath } from './path.ts'
 import { sectionPtr } from './policy.ts'
 import { abortByFault, answerDirectly, answerPreflight, redirect } from './route-answer.ts'
 import { changeRequestFields, changeResponseFields } from './route-fields.ts'
-import { originalPathLen, rewriteRequest } from './route-rewrite.ts'
+import { rewriteRequest, rewrittenPathLen } from './route-rewrite.ts'
 
 /**
  * Acts as the route's action block says: VERDICT_ALLOW, or VERDICT_DENY with the answer written. `number` is the route's,
@@ -96,7 +96,7 @@ function forward(action: i32, number: i32, replaced: i32, outcome: i32): i32 {
     return refuse(500, REASON_ROUTE, text, outPosition() - text)
   }
   // What was put together may lead elsewhere than its parts.
-  if (originalPathLen() > 0 && !normalisePath(load<i32>(sectionPtr(SECTION_HTTP) + HTTP_NORMALIZATION)))
+  if (rewrittenPathLen() > 0 && !normalisePath(load<i32>(sectionPtr(SECTION_HTTP) + HTTP_NORMALIZATION)))
     return refuse(400, REASON_PATH, 0, 0)
   recordVerdict(POLICY_ROUTE, VERDICT_ALLOW, number)
   return VERDICT_ALLOW

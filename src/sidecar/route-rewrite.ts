@@ -16,9 +16,21 @@ import {
   REWRITE_URI,
   WHOLE_PATH,
 } from './layout/routes.ts'
-import { authorityPort, hostPtr, outByte, outBytes, outPosition, pathLen, pathPtr, setPath } from './message.ts'
+import {
+  authorityPort,
+  hostPtr,
+  outByte,
+  outBytes,
+  outPosition,
+  pathLen,
+  pathPtr,
+  queryLen,
+  queryPtr,
+  setPath,
+} from './message.ts'
 import { rewriteHost } from './request-target.ts'
 
+const QUESTION_MARK: u32 = 0x3f
 const HOST_ROOM: i32 = 256
 
 let hostIsSaved: bool = false
@@ -33,12 +45,12 @@ export function forgetRewrite(): void {
   hostIsSaved = false
 }
 
-/** The path as it was before a route rewrote it; length 0 where none did. */
-export function originalPathPtr(): i32 {
+/** Path and query as they were before a route rewrote the path; length 0 where none did. */
+export function rewrittenPathPtr(): i32 {
   return original
 }
 
-export function originalPathLen(): i32 {
+export function rewrittenPathLen(): i32 {
   return originalSize
 }
 
@@ -73,9 +85,14 @@ export function rewriteRequest(rewrite: i32, replaced: i32): bool {
   }
   const size = outPosition() - start
   if (size == 0 || load<u8>(start) != SLASH) return false
-  original = before
-  originalSize = beforeSize
   setPath(start, size)
+  original = outPosition()
+  outBytes(before, beforeSize)
+  if (queryPtr() != 0) {
+    outByte(QUESTION_MARK)
+    outBytes(queryPtr(), queryLen())
+  }
+  originalSize = outPosition() - original
   return true
 }
 

@@ -41,6 +41,7 @@ import { routeConditionHolds } from './route-condition.ts'
 import { forgetRewrite } from './route-rewrite.ts'
 import { listMatches } from './string-list.ts'
 
+let routed: bool = false
 let taken: i32 = 0
 
 /** Judges by the ROUTES section: VERDICT_ALLOW, or VERDICT_DENY with the answer written. */
@@ -48,6 +49,7 @@ export function takeRoute(section: i32, sectionLen: i32): i32 {
   forgetRewrite()
   forgetAction()
   taken = 0
+  routed = false
   if (sectionLen == 0) return VERDICT_ALLOW
   readPeer()
   forgetForwarded()
@@ -74,9 +76,9 @@ export function routeNameLen(): i32 {
   return taken == 0 ? 0 : load<i32>(taken + MATCH_NAME + 4)
 }
 
-/** Whether a VirtualService applied to the request. */
+/** Whether a VirtualService applies to the request. */
 export function isRouted(): bool {
-  return taken != 0
+  return routed
 }
 
 /** The namespace of an inside caller must be among those that the service is exported to; the gateway's was looked at before. */
@@ -88,6 +90,7 @@ function isFor(service: i32, from: i32): bool {
 }
 
 function routeBy(service: i32, from: i32): i32 {
+  routed = true
   let route = service + load<i32>(service + SERVICE_FIRST_ROUTE)
   for (let left = load<i32>(service + SERVICE_ROUTES); left > 0; left--) {
     const match = matchOf(route, from)

@@ -70,8 +70,10 @@ export const LOG_REQUEST_ID: i32 = 18
 export const LOG_FORWARDED_FOR: i32 = 19
 export const LOG_FORWARDED_PROTO: i32 = 20
 export const LOG_TRACEPARENT: i32 = 21
-/** Text that is known wherever a request phase ran. */
-export const LOG_CONSTANT: i32 = 22
+/** The path with which the request came, where a route has rewritten it. */
+export const LOG_ORIGINAL_PATH: i32 = 22
+/** Text: the name where no VirtualService applies. */
+export const LOG_ROUTE_NAME: i32 = 23
 
 // Response phase.
 export const LOG_RESPONSE_CODE: i32 = 32
