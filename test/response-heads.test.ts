@@ -54,7 +54,8 @@ function judge({ options, input }: GoldenCase): string {
     : sidecars.respond(policy, context, input, 0, input.length, NOW, '127.0.0.1:9001', 0)
   switch (decision.kind) {
     case 'incomplete':
-      return 'incomplete'
+    case 'retried':
+      return decision.kind
     case 'failed':
       return `failed: ${decision.reason}`
     case 'bad':

@@ -4,11 +4,13 @@ import { meshConfigOf, ofKind, type Resource } from '../api/resource.ts'
 import type { EngineLimits } from '../dataplane/engine-messages.ts'
 import { type CompiledPolicy, compilePolicy, type MeshView } from '../policy/compile-policy.ts'
 import { type CheckService, checkServiceOf } from '../policy/external-authorization.ts'
-import type { QuotaLimit } from '../policy/quota-limit.ts'
-import { quotaLimits } from '../policy/rate-limit.ts'
-import { type TokenKeys, tokenKeysOf } from '../policy/token-keys.ts'
 import { observationOf } from '../policy/observation.ts'
 import type { FunctionObservation } from '../policy/observation-plan.ts'
+import type { QuotaLimit } from '../policy/quota-limit.ts'
+import { quotaLimits } from '../policy/rate-limit.ts'
+import type { RoutePlan } from '../policy/route-plan.ts'
+import { planRoutes } from '../policy/routes.ts'
+import { type TokenKeys, tokenKeysOf } from '../policy/token-keys.ts'
 import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
@@ -29,6 +31,8 @@ export interface CompiledFunction {
   quotaLimits: readonly QuotaLimit[]
   /** What its engines run of the policies that users bring; null where there are none. */
   userPolicies: UserPoliciesSlice | null
+  /** What the routes of VirtualServices mean; null: none applies. */
+  routes: RoutePlan | null
   /** What DestinationRules say of calls to it; null: none applies. */
   traffic: TrafficPlan | null
   policy: CompiledPolicy
@@ -78,6 +82,7 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     rateLimitPolicies: ofKind(resources, 'RateLimitPolicy'),
     sidecars: ofKind(resources, 'Sidecar'),
     destinationRules: ofKind(resources, 'DestinationRule'),
+    virtualServices: ofKind(resources, 'VirtualService'),
     telemetries: ofKind(resources, 'Telemetry'),
     wasmPolicies: ofKind(resources, 'WasmPolicy'),
     functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
@@ -140,6 +145,7 @@ function compiledFunction(
     checkService: checkServiceOf(view, spec),
     quotaLimits: quotaLimits(view, spec),
     tokenKeys: tokenKeysOf(view, spec),
+    routes: planRoutes(view, spec),
     traffic: trafficPlan(view, spec)?.plan ?? null,
     userPolicies: userPoliciesSlice(view, spec, (one) => hashOf.get(one) ?? ''),
     policy,

@@ -15,7 +15,18 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
 
 /** What an engine is told of one function. */
 export function functionSlice(
-  { spec, collector, observation, checkService, tokenKeys, quotaLimits, traffic, userPolicies, policy }: CompiledFunction,
+  {
+    spec,
+    collector,
+    observation,
+    checkService,
+    tokenKeys,
+    quotaLimits,
+    routes,
+    traffic,
+    userPolicies,
+    policy,
+  }: CompiledFunction,
   domain: string,
 ): FunctionSlice {
   const { key, namespace, name, principal, port, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = spec
@@ -34,6 +45,7 @@ export function functionSlice(
     checkService,
     tokenRules: tokenKeys.map(({ source, timeoutMs }) => ({ keySet: source.id, timeoutMs })),
     quotaLimits,
+    routes,
     traffic,
     userPolicies,
     policy: policy.bytes,

@@ -12,6 +12,7 @@ import {
 import type { Endpoint } from './endpoint-set.ts'
 import { LoadBalancer } from './load-balancer.ts'
 import { type Outcome, type OutlierCounters, OutlierDetector } from './outlier-detector.ts'
+import type { UpstreamLimits } from './upstream-connection.ts'
 
 /** What circuits need of their engine. Numbers from `random` are from 0 up to, without, 1; `now` is milliseconds of any one clock. */
 export interface CircuitSurroundings {
@@ -68,6 +69,20 @@ export class Circuit {
   /** Which instances outlier detection leaves; null: all. */
   healthy(endpoints: readonly Endpoint[]): ((endpoint: Endpoint) => boolean) | null {
     return this.#outliers?.filter(endpoints, this.#now()) ?? null
+  }
+
+  /** An engine's limits on connections, with what the DestinationRule says instead. */
+  upstreamLimits(limits: UpstreamLimits): UpstreamLimits {
+    const { pool } = this.settings
+    return {
+      maxIdleUpstreams: limits.maxIdleUpstreams,
+      upstreamIdleMs: limits.upstreamIdleMs,
+      connectTimeoutMs: pool.connectTimeoutMs ?? limits.connectTimeoutMs,
+      ...(pool.idleMs !== null && { idleMs: pool.idleMs === 0 ? Number.POSITIVE_INFINITY : pool.idleMs }),
+      maxUses: pool.maxRequestsPerConnection,
+      maxAgeMs: pool.maxConnectionMs,
+      keepAlive: pool.keepAlive,
+    }
   }
 
   isEjected(endpoint: Endpoint): boolean {

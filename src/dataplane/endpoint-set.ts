@@ -1,8 +1,9 @@
 import type { Circuit } from './circuit.ts'
 import type { DemandReport, EndpointSlice } from './engine-messages.ts'
-import { type Choice, chooseInstance, usableFor } from './instance-choice.ts'
+import { type Choice, chooseInstance, trimIdle, usableFor } from './instance-choice.ts'
 import { LoadBalancer } from './load-balancer.ts'
 import type { NodeAddress } from './node-messages.ts'
+import type { Outcome } from './outlier-detector.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** One instance, as this engine uses it. */
@@ -121,6 +122,16 @@ export class EndpointSet {
     const usable = usableFor(this.#endpoints, circuit)
     const isReady = ({ node, idle }: Endpoint) => node !== null || idle.length > 0
     return this.#endpoints.some((endpoint) => isReady(endpoint) && usable(endpoint))
+  }
+
+  /** Closes idle connections until at most `most` are left. */
+  trimIdle(most: number): void {
+    trimIdle(this.#endpoints, most)
+  }
+
+  /** Notes for outlier detection what came of an attempt. */
+  note(endpoint: Endpoint, circuit: Circuit, outcome: Outcome): void {
+    circuit.note(endpoint, outcome, this.#endpoints)
   }
 
   update(slices: EndpointSlice[], external: boolean): void {

@@ -24,6 +24,12 @@ export function newCounters() {
     upstreamConnectFailed: 0,
     upstreamAborted: 0,
     upstreamResent: 0,
+    /** Further attempts by a retry policy, and attempts that took longer than it allows. */
+    upstreamRetried: 0,
+    attemptsTimedOut: 0,
+    /** Requests that fault injection held back. */
+    requestsDelayed: 0,
+    noneHealthy: 0,
     upstreamBad: 0,
     outliersEjected: 0,
     outliersKept: 0,

@@ -3,14 +3,15 @@
 import type { CheckService } from '../policy/external-authorization.ts'
 import type { FunctionObservation } from '../policy/observation-plan.ts'
 import type { QuotaLimit } from '../policy/quota-limit.ts'
+import type { RoutePlan } from '../policy/route-plan.ts'
 import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
 import type { QuotaReply, QuotaRequest } from '../state/quota-message.ts'
 import type { UserStateUpdate } from '../state/user-state.ts'
 import type { KeySetMessage } from './key-sets.ts'
-import type { OtherPolicies } from './whatif.ts'
 import type { HostedSlice, IdentitySlice, NodeAddress, NodeSlice } from './node-messages.ts'
 import type { UserModulesSlice } from './user-policies.ts'
+import type { OtherPolicies } from './whatif.ts'
 
 /** One function as an engine needs it. */
 export interface FunctionSlice {
@@ -40,6 +41,8 @@ export interface FunctionSlice {
   quotaLimits?: readonly QuotaLimit[]
   /** Policies that users bring; absent where none applies. */
   userPolicies?: UserPoliciesSlice | null
+  /** What the routes mean that its sidecar takes; null: no VirtualService applies. */
+  routes: RoutePlan | null
   /** What DestinationRules say of calls to it; null: none applies. */
   traffic: TrafficPlan | null
   /** The compiled policy (layout/policy.ts) and its content hash. */

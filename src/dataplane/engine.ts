@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import { NEED_EXTERNAL, NEED_SIGNATURE } from '../sidecar/layout/record.ts'
 import { Circuits } from './circuit.ts'
 import { DecisionInputs } from './decision-inputs.ts'
@@ -7,7 +8,6 @@ import { DecisionRing } from './decision-ring.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import type { EngineContext, Judge } from './engine-context.ts'
 import { newCounters } from './engine-counters.ts'
-import { EngineNode } from './engine-node.ts'
 import type {
   DemandReport,
   EngineQuery,
@@ -17,11 +17,12 @@ import type {
   ToEngine,
 } from './engine-messages.ts'
 import type { EngineMetrics } from './engine-metrics.ts'
+import { EngineNode } from './engine-node.ts'
 import { ExchangeMetrics } from './exchange-metrics.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
 import { FunctionTable } from './function-table.ts'
-import { KeySets } from './key-sets.ts'
 import type { HostedInstances } from './hosted-instances.ts'
+import { KeySets } from './key-sets.ts'
 import { Listeners } from './listeners.ts'
 import type { Answerer } from './needs.ts'
 import type { HostedSlice, NodeSlice } from './node-messages.ts'
@@ -30,8 +31,8 @@ import { RandomBytes } from './random-bytes.ts'
 import type { SpanFacts } from './span-facts.ts'
 import { TokenSignatures } from './token-signatures.ts'
 import { closeIdle } from './upstream-connection.ts'
-import { whatIf } from './whatif.ts'
 import { UserPolicies, userPolicyAnswerer } from './user-policies.ts'
+import { whatIf } from './whatif.ts'
 
 /** How often demand is told and idle upstream connections are looked through, in milliseconds. */
 const TICK_MS = 100
@@ -82,7 +83,7 @@ export class Engine {
       sidecars,
       functions: new FunctionTable({
         endpoints: (key) => this.#newEndpoints(key),
-        circuits: (slice) => this.#newCircuits(slice),
+        circuits: (plan) => this.#newCircuits(plan),
       }),
       counters: newCounters(),
       answerers: new Map<number, Answerer>([
@@ -237,16 +238,18 @@ export class Engine {
     }
   }
 
-  #newCircuits({ traffic }: FunctionSlice): Circuits | null {
-    if (traffic === null) return null
+  #newCircuits(plan: TrafficPlan | null): Circuits {
     const { counters } = this.#context
-    return new Circuits(traffic, { counters, random: Math.random, now: () => performance.now() })
+    return new Circuits(plan, { counters, random: Math.random, now: () => performance.now() })
   }
 
   #metrics(): EngineMetrics {
     const { metrics, counters } = this.#context
     const parts = { ...this.#parts(), metrics: metrics.counters, ...this.#hooks.counters?.() }
-    return { exchanges: metrics.snapshot(), counters: { engine: counters, ...parts } as EngineMetrics['counters'] }
+    return {
+      exchanges: metrics.snapshot(),
+      counters: { engine: counters, ...parts } as EngineMetrics['counters'],
+    }
   }
 
   #newEndpoints(key: string): EndpointSet {

@@ -19,6 +19,7 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
     collector: null,
     observation: NOTHING_OBSERVED,
     checkService: null,
+    routes: null,
     traffic: null,
     policy: Buffer.from(key),
     policyHash: key,
@@ -29,7 +30,7 @@ function functionSlice(key: string, more: Partial<FunctionSlice> = {}): Function
 function world(...keys: string[]) {
   const made: string[] = []
   const table = new FunctionTable({
-    circuits: () => null,
+    circuits: () => assert.fail('no DestinationRule applies'),
     endpoints(key) {
       made.push(key)
       return new EndpointSet(key, () => 1, { active() {}, urgent() {}, returned() {} })

@@ -1,3 +1,4 @@
+import type { TrafficPlan } from '../policy/traffic-plan.ts'
 import type { Circuits } from './circuit.ts'
 import type { EndpointSet } from './endpoint-set.ts'
 import type { FunctionSlice } from './engine-messages.ts'
@@ -9,19 +10,26 @@ export class FunctionEntry {
   #endpoints: EndpointSet | null = null
   #hosted: HostedInstances | null = null
   #circuits: Circuits | null
+  #plainCircuits: Circuits | null = null
   slice: FunctionSlice
   policy: Buffer
 
   constructor(slice: FunctionSlice, make: FunctionParts) {
     this.#make = make
-    this.#circuits = make.circuits(slice)
+    this.#circuits = slice.traffic && make.circuits(slice.traffic)
     this.slice = slice
     this.policy = ownPolicy(slice)
   }
 
-  /** null: no DestinationRule or retry policy applies to it. */
+  /** null: no DestinationRule applies to it. */
   get circuits(): Circuits | null {
     return this.#circuits
+  }
+
+  /** Those by which the attempts of routed requests are counted where no DestinationRule applies. */
+  get plainCircuits(): Circuits {
+    this.#plainCircuits ??= this.#make.circuits(null)!
+    return this.#plainCircuits
   }
 
   /** Made when it is first needed: most functions of a mesh are idle. */
@@ -32,7 +40,7 @@ export class FunctionEntry {
 
   /** Circuits begin anew where what they judge by has changed, as Envoy's clusters do. */
   replace(slice: FunctionSlice): void {
-    if (!sameTraffic(this.slice, slice)) this.#circuits = this.#make.circuits(slice)
+    if (!sameTraffic(this.slice, slice)) this.#circuits = slice.traffic && this.#make.circuits(slice.traffic)
     this.slice = slice
     this.policy = ownPolicy(slice)
   }
@@ -52,7 +60,8 @@ export class FunctionEntry {
 /** What is made for each function of an engine. */
 export interface FunctionParts {
   endpoints(key: string): EndpointSet
-  circuits(slice: FunctionSlice): Circuits | null
+  /** null: by the defaults alone. */
+  circuits(plan: TrafficPlan | null): Circuits
 }
 
 /** The functions that this engine knows, by key, by gateway host and by the names that callers use. */

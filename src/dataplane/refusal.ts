@@ -37,6 +37,10 @@ export const headTimedOut = (): Refusal =>
 export const unknownHost = (host: string): Refusal =>
   refusal(404, `no function is served as ${host}`, RESPONSE_FLAG_NR)
 
+/** A route leads to a function that is gone, or that this engine does not know yet. */
+export const noDestination = (key: string): Refusal =>
+  refusal(503, `the route leads to ${key}, which is not there`, RESPONSE_FLAG_NR)
+
 export const sidecarFailed = (): Refusal =>
   refusal(500, 'the sidecar failed, so the request was not let through', 0)
 
@@ -62,6 +66,12 @@ export const connectFailed = (code: string): Refusal =>
 
 export const timedOut = (ms: number): Refusal =>
   refusal(504, `the function did not answer within ${ms / 1000} s`, RESPONSE_FLAG_UT)
+
+export const attemptTimedOut = (ms: number): Refusal =>
+  refusal(504, `the function did not answer an attempt within ${ms / 1000} s`, RESPONSE_FLAG_UT)
+
+export const routeTimedOut = (ms: number): Refusal =>
+  refusal(504, `the function did not answer within the ${ms / 1000} s of its route`, RESPONSE_FLAG_UT)
 
 export const notBegun = (ms: number): Refusal =>
   refusal(504, `the function did not begin to answer within ${ms / 1000} s`, RESPONSE_FLAG_UT)

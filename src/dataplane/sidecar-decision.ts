@@ -55,6 +55,8 @@ export interface Denial {
   fields: string
   /** RESPONSE_FLAG_* bits. */
   responseFlags: number
+  /** What a route that answers itself asks of the engine (layout/route-outcome.ts); empty: nothing. */
+  route: Buffer
   context: Buffer
   verdicts: Buffer
   requestId: string
@@ -94,6 +96,8 @@ export type DecisionRun = Decision | { kind: 'needs'; needs: Need[] }
 
 export type ResponseDecision =
   | { kind: 'incomplete' }
+  /** Nothing goes out: the request is to be sent again. */
+  | { kind: 'retried'; status: number }
   | { kind: 'interim'; head: Buffer; headLength: number; flags: number }
   | {
       kind: 'head'
@@ -104,6 +108,8 @@ export type ResponseDecision =
       body: number
       sendBody: number
       bodyLength: number
+      /** RESPONSE_FLAG_* bits that the sidecar sets. */
+      responseFlags: number
       log: LogLine | null
       values: readonly CelValue[] | null
     }
@@ -119,6 +125,14 @@ export interface Observed {
   log: LogLine | null
   /** What it was to find out (policy/observation-plan.ts); null: it is broken, or ran by a policy that asks nothing. */
   values: readonly CelValue[] | null
+}
+
+/** What a response phase is told of the attempt that it may have repeated. */
+export interface AttemptFacts {
+  /** From 1. */
+  number: number
+  /** The record at IN_RETRY_PTR (layout/retry.ts); its bytes are good until the next facts are asked for. */
+  record: Buffer
 }
 
 /** An access-log line without its newline; `holes` are pairs of offset in the text and HOLE_* kind. */

@@ -10,6 +10,7 @@ import {
   RESULT_INTERIM,
   RESULT_NEEDS,
   RESULT_OPENED,
+  RESULT_RETRY,
 } from '../sidecar/layout/record.ts'
 import type {
   Abandoned,
@@ -111,6 +112,8 @@ export function readResponseDecision(from: SidecarMemory, result: number, receiv
       return readBad(from)
     case RESULT_NEEDS:
       return { kind: 'needs', needs: readNeeds(from) }
+    case RESULT_RETRY:
+      return { kind: 'retried', status: readStatus(from, 200, 999) }
     case RESULT_INTERIM: {
       const headLength = readHeadLength(from, received)
       return { kind: 'interim', head: readHeadOrNothing(from), headLength, flags: readFlags(from) }
@@ -150,6 +153,7 @@ function readDenial(from: SidecarMemory, received: number): Denial {
     text: readDenialText(from, reason),
     fields: readFieldLines(from),
     responseFlags: readResponseFlags(from),
+    route: readRoute(from),
     context: readContext(from),
     verdicts: readVerdicts(from),
     requestId: readRequestId(from),
@@ -175,6 +179,7 @@ function readResponse(from: SidecarMemory, received: number): ResponseDecision {
     body,
     sendBody,
     bodyLength,
+    responseFlags: readResponseFlags(from),
     log: readLog(from),
     values: readValues(from),
   }

@@ -5,6 +5,7 @@ import { type SandboxModule, TRAP_FUEL } from '../sandbox/sandbox.ts'
 import {
   ADDED_BYTES,
   DIRECTION_INBOUND,
+  IN_ATTEMPT,
   IN_CIRCUITS_PTR,
   IN_CONTEXT_PTR,
   IN_DIRECTION,
@@ -17,6 +18,7 @@ import {
   IN_LOCAL_TEXT_PTR,
   IN_POLICY_PTR,
   IN_RESPONSE_FLAGS,
+  IN_RETRY_PTR,
   IN_TARGET_PORT,
   IN_TARGET_PTR,
   IN_UPSTREAM_PTR,
@@ -39,6 +41,7 @@ import {
 import type {
   Abandoned,
   Answer,
+  AttemptFacts,
   ConnectionFacts,
   Decision,
   DecisionRun,
@@ -242,6 +245,7 @@ export class Sidecars {
     upstream: string,
     responseFlags: number,
     answer: AnswerNeed | null = null,
+    attempt: AttemptFacts | null = null,
   ): ResponseDecision {
     // Whether it comes from another sidecar only the context says, so all are given that much.
     const length = headBytes(received, start, end, this.maxHeadBytes + ADDED_BYTES)
@@ -250,7 +254,7 @@ export class Sidecars {
       memory.head(received, start, length)
       memory.text(IN_UPSTREAM_PTR, upstream)
     }
-    return this.#respond(policy, context, now, responseFlags, load, length, 0, answer)
+    return this.#respond(policy, context, now, responseFlags, load, length, 0, answer, attempt)
   }
 
   /** Words a reply of the mesh's own; the head of the result is the whole reply, `headLength` that of its head. */
@@ -263,6 +267,7 @@ export class Sidecars {
     now: number,
     responseFlags: number,
     answer: AnswerNeed | null = null,
+    attempt: AttemptFacts | null = null,
   ): ResponseDecision {
     const load = (memory: SidecarMemory) => {
       memory.word(IN_LOCAL_STATUS, status)
@@ -270,7 +275,7 @@ export class Sidecars {
       memory.text(IN_LOCAL_FIELDS_PTR, fields)
     }
     const extra = 6 * (text.length + fields.length)
-    return this.#respond(policy, context, now, responseFlags, load, 0, extra, answer)
+    return this.#respond(policy, context, now, responseFlags, load, 0, extra, answer, attempt)
   }
 
   /** The trailer section to send for the one received, lines and empty line; null where it is not acceptable. */
@@ -342,6 +347,7 @@ export class Sidecars {
     headLength: number,
     extra: number,
     answer: AnswerNeed | null,
+    attempt: AttemptFacts | null,
   ): ResponseDecision {
     this.#opened = null
     const answers: Answer[] = []
@@ -351,6 +357,10 @@ export class Sidecars {
       memory.bytes(IN_POLICY_PTR, policy)
       memory.bytes(IN_CONTEXT_PTR, context)
       memory.word(IN_RESPONSE_FLAGS, responseFlags)
+      if (attempt !== null) {
+        memory.bytes(IN_RETRY_PTR, attempt.record)
+        memory.word(IN_ATTEMPT, attempt.number)
+      }
       memory.answers(answers)
       return readResponseDecision(memory, this.#run(memory, 'respond'), headLength)
     }

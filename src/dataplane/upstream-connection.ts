@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import type { KeepAlive } from '../policy/traffic-settings.ts'
 import type { Endpoint } from './endpoint-set.ts'
 import type { NodeLink } from './node-link.ts'
 import type { PeerProblem } from './tls-peer.ts'
@@ -16,6 +17,14 @@ export interface UpstreamLimits {
   maxIdleUpstreams: number
   upstreamIdleMs: number
   connectTimeoutMs: number
+  /** How long one is kept idle, in milliseconds, instead of what holds for all. */
+  idleMs?: number
+  /** Requests that one connection may carry; null or left out: any number. */
+  maxUses?: number | null
+  /** How old a connection may become, in milliseconds; null or left out: of any age. */
+  maxAgeMs?: number | null
+  /** Probes of the kernel on a connection without traffic; null or left out: none. */
+  keepAlive?: KeepAlive | null
 }
 
 /** Read into by every connection in turn: a buffer of its own for each read costs a twelfth of a request's CPU time. */
@@ -29,6 +38,8 @@ export class UpstreamConnection {
   uses = 0
   connected = false
   idleSince = 0
+  #idleMs: number | null = null
+  readonly #since = performance.now()
   #user: UpstreamUser | null
   #connectTimer: NodeJS.Timeout | null
 
@@ -46,12 +57,7 @@ export class UpstreamConnection {
     return idle
   }
 
-  private constructor(
-    endpoint: Endpoint,
-    user: UpstreamUser,
-    limits: UpstreamLimits,
-    link: NodeLink | null,
-  ) {
+  private constructor(endpoint: Endpoint, user: UpstreamUser, limits: UpstreamLimits, link: NodeLink | null) {
     this.#pool = link ?? endpoint
     this.#user = user
     const { host, port } = endpoint
@@ -62,6 +68,7 @@ export class UpstreamConnection {
     this.socket = socket
     this.#connectTimer = setTimeout(() => socket.destroy(connectTimedOut()), limits.connectTimeoutMs)
     if (!link) socket.on('connect', () => this.#connected())
+    if (limits.keepAlive) probe(socket, limits.keepAlive)
     socket.resume() // no data event comes, but without it no end event does either
     socket.on('drain', () => this.#user?.upstreamDrained())
     socket.on('end', () => this.#end(null))
@@ -74,8 +81,9 @@ export class UpstreamConnection {
     this.#user = null
     const { socket } = this
     const { idle, gone } = this.#pool
-    if (gone || socket.destroyed || idle.length >= limits.maxIdleUpstreams)
-      return this.destroy()
+    if (gone || socket.destroyed || idle.length >= limits.maxIdleUpstreams) return this.destroy()
+    if (this.#isWorn(limits)) return this.destroy()
+    this.#idleMs = limits.idleMs ?? null
     if (socket.isPaused()) socket.resume()
     this.idleSince = performance.now()
     idle.push(this)
@@ -87,6 +95,16 @@ export class UpstreamConnection {
     this.#stopConnectTimer()
     this.#forget()
     this.socket.destroy()
+  }
+
+  /** Whether it has been idle for too long; `deadline` (performance.now()) is the mesh's. */
+  isStale(deadline: number, now: number): boolean {
+    return this.idleSince < (this.#idleMs === null ? deadline : now - this.#idleMs)
+  }
+
+  #isWorn({ maxUses, maxAgeMs }: UpstreamLimits): boolean {
+    if (maxUses && this.uses + 1 >= maxUses) return true
+    return !!maxAgeMs && performance.now() - this.#since >= maxAgeMs
   }
 
   #proved(problem: PeerProblem | null): void {
@@ -124,9 +142,17 @@ export class UpstreamConnection {
   }
 }
 
-/** Closes the connections of `endpoint` that have been idle since before `deadline` (performance.now()); the oldest come first. */
+/** Closes the connections of `endpoint` that have been idle since before `deadline` (performance.now()), or for longer than they themselves may. */
 export function closeIdle(endpoint: Endpoint, deadline: number): void {
-  while (endpoint.idle[0] && endpoint.idle[0].idleSince < deadline) endpoint.idle[0].destroy()
+  if (endpoint.idle.length === 0) return
+  const now = performance.now()
+  for (const connection of endpoint.idle.filter((one) => one.isStale(deadline, now))) connection.destroy()
+}
+
+function probe(socket: Socket, { time, interval, probes }: KeepAlive): void {
+  const ms = (seconds: number | null) => (seconds === null ? undefined : seconds * 1_000)
+  // Node 26 takes the interval and the number of probes as well; its types do not know yet.
+  Reflect.apply(socket.setKeepAlive, socket, [true, ms(time), ms(interval), probes ?? undefined])
 }
 
 function connectTimedOut(): NodeJS.ErrnoException {

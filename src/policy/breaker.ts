@@ -13,20 +13,17 @@ import {
 import { ByteWriter } from './byte-writer.ts'
 import type { MeshView } from './compile-policy.ts'
 import type { RoutePlan } from './route-plan.ts'
+import { planRoutes } from './routes.ts'
 import { type CompiledSection, MOST_SECTION_BYTES } from './section.ts'
 import { type TrafficPlan, trafficPlan } from './traffic-plan.ts'
 import type { HashKey } from './traffic-settings.ts'
 
 /** The function's section of circuit breaking; without bytes where nothing applies to it. */
-export function compileBreaker(
-  mesh: MeshView,
-  fn: FunctionSpec,
-  routes: RoutePlan | null = null,
-): CompiledSection {
+export function compileBreaker(mesh: MeshView, fn: FunctionSpec): CompiledSection {
   const found = trafficPlan(mesh, fn)
   if (!found) return { ok: true, bytes: Buffer.alloc(0), rules: [] }
   const { plan, rules } = found
-  const bytes = encode(plan, routes, fn.key)
+  const bytes = encode(plan, planRoutes(mesh, fn), fn.key)
   if (bytes.length <= MOST_SECTION_BYTES) return { ok: true, bytes, rules }
   const { policy, source } = rules[0]!
   const message = `what DestinationRules say of ${fn.key} takes ${bytes.length} bytes, at most ${MOST_SECTION_BYTES} fit: list fewer subsets or export to fewer namespaces`

@@ -63,6 +63,7 @@ import {
   RESULT_INCOMPLETE,
   RESULT_INTERIM,
   RESULT_NEEDS,
+  RESULT_RETRY,
   VERDICT_ALLOW,
 } from './layout/record.ts'
 import { outLocalReply } from './local-reply.ts'
@@ -88,6 +89,7 @@ import { readPolicy, sectionLen, sectionPtr } from './policy.ts'
 import { INCOMPLETE, refusedReason } from './refusal.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
 import { applyResponseFields } from './response-fields.ts'
+import { isRetried } from './retry.ts'
 import { phraseLen, phrasePtr, readStatusLine, statusCode } from './status-line.ts'
 import { listsProtocol } from './upgrade.ts'
 import { runUserResponsePolicies } from './user-policies.ts'
@@ -109,6 +111,7 @@ export function respondToClient(): i32 {
 
 function replyLocally(status: i32): i32 {
   outU32(OUT_STATUS, status)
+  if (isRetried(status)) return finishAs(RESULT_RETRY)
   const start = outPosition()
   outU32(OUT_FLAGS, outLocalReply(status) ? OUT_FLAG_CLOSE_CLIENT : 0)
   outU32(OUT_SEND_PTR, start)
@@ -128,7 +131,8 @@ function readUpstreamHead(): i32 {
   sealRequest()
   outU32(OUT_STATUS, statusCode())
   outU32(OUT_HEAD_LEN, after - start)
-  return statusCode() < 200 ? takeInformational() : takeFinal()
+  if (statusCode() < 200) return takeInformational()
+  return isRetried(statusCode()) ? finishAs(RESULT_RETRY) : takeFinal()
 }
 
 // 1xx: no body and no framing fields (RFC 9110 15.2, RFC 9112 6.1).

@@ -83,6 +83,7 @@ export class BareSidecars implements Judge {
       body,
       sendBody: body,
       bodyLength,
+      responseFlags: 0,
       log: null,
       values: null,
     }
@@ -100,6 +101,7 @@ export class BareSidecars implements Judge {
       body: BODY_LENGTH,
       sendBody: BODY_LENGTH,
       bodyLength: text.length + 1,
+      responseFlags: 0,
       log: null,
       values: null,
     }

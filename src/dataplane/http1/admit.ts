@@ -1,5 +1,6 @@
 // From received bytes to a verdict: which sidecars judge a request head, one after the other, and what comes of it.
 
+import type { FunctionObservation } from '../../policy/observation-plan.ts'
 import {
   BODY_NONE,
   DIRECTION_INBOUND,
@@ -8,9 +9,9 @@ import {
   IN_FLAG_ROUTE,
   IN_FLAG_SERVE,
   OUT_FLAG_KEEP_ALIVE,
+  RESPONSE_FLAG_DI,
   RESPONSE_FLAG_DPE,
 } from '../../sidecar/layout/record.ts'
-import type { FunctionObservation } from '../../policy/observation-plan.ts'
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
@@ -18,6 +19,7 @@ import { readHop } from '../hop.ts'
 import { type Client, judge, open, type Sitting } from '../needs.ts'
 import {
   distrusted,
+  noDestination,
   type Refusal,
   sidecarFailed,
   tooManyRequests,
@@ -25,7 +27,10 @@ import {
   unreadableHop,
 } from '../refusal.ts'
 import { BOTH_SIDES, type ConnectionFacts, type Decision, type Denial } from '../sidecar.ts'
+import type { TakenRoute } from '../taken-route.ts'
 import type { TlsPeer } from '../tls-peer.ts'
+import { openOther, takenRoute } from './other-function.ts'
+import { type Way, wayTo } from './way.ts'
 
 /** A sidecar's verdicts, and its span where one is to be recorded. */
 export interface JudgedStage extends StageRecord {
@@ -58,6 +63,8 @@ export interface Refused {
   headLength: number
   /** The head was readable and no body follows it, so the connection may carry another request. */
   reusable: boolean
+  /** Milliseconds by which a fault of the route holds the answer back. */
+  delayMs?: number
 }
 
 export interface Admitted {
@@ -80,8 +87,8 @@ export interface Admitted {
   route: Buffer
   /** Who calls, "namespace/name"; null: somebody from outside. */
   caller: string | null
-  /** By what its instance is to be found (consistent hash); 0: by nothing. */
-  hash: number
+  /** What VirtualServices and DestinationRules say of the way to an instance; null: none do. */
+  way: Way | null
   /** The instance that the sender on another node has chosen; null: this engine chooses. */
   instance: string | null
 }
@@ -155,8 +162,8 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (decision) => {
     const records = [record(callee, DIRECTION_INGRESS, decision, null)]
-    const admission = settle(engine, client, callee, decision, null, [], records)
-    return asCaller(engine, engine.node?.gatewayPrincipal ?? '', admission)
+    const admission = conclude(engine, sitting, client, callee, decision, null, [], records)
+    return after(admission, (done) => asCaller(engine, engine.node?.gatewayPrincipal ?? '', done))
   })
 }
 
@@ -202,8 +209,8 @@ function toCallee(
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (inbound) => {
     records.push(record(callee, DIRECTION_INBOUND, inbound, from))
-    const admission = settle(engine, client, callee, inbound, outbound, stages, records)
-    return asCaller(engine, from.slice.principal, admission)
+    const admission = conclude(engine, sitting, client, callee, inbound, outbound, stages, records)
+    return after(admission, (done) => asCaller(engine, from.slice.principal, done))
   })
 }
 
@@ -220,17 +227,27 @@ function fromNode(
   if (hop === null) return withoutFunction(engine, unreadableHop())
   const inner = { ...sitting, facts: { ...sitting.facts, ...hop.facts } }
   engine.sidecars.relocate(inner.facts)
-  const duty = { entry: callee, target: key, targetPort: callee.slice.port, sides: IN_FLAG_SERVE, client: null }
+  const duty = {
+    entry: callee,
+    target: key,
+    targetPort: callee.slice.port,
+    sides: IN_FLAG_SERVE,
+    client: null,
+  }
   return after(judge(engine, inner, duty), (decision) => {
     const records = [record(callee, inner.facts.direction, decision, null)]
     const client = { caller: null, slot: 0 }
-    const admission = settle(engine, client, callee, decision, null, [], records)
-    return admission.kind === 'admitted' ? { ...admission, instance: hop.instance } : admission
+    const admission = settle(engine, client, callee, decision, null, [], records, null)
+    return admission.kind === 'admitted' ? { ...admission, instance: hop.instance, way: null } : admission
   })
 }
 
 /** Judges a call of a client outside the mesh, which names the function as one inside would. */
-function fromPlaintext(engine: EngineContext, sitting: Sitting, host: string): Admission | Promise<Admission> {
+function fromPlaintext(
+  engine: EngineContext,
+  sitting: Sitting,
+  host: string,
+): Admission | Promise<Admission> {
   const callee = host.includes('.') ? engine.functions.byCalleeName(host, '') : undefined
   if (!callee || engine.node?.forwards) {
     engine.counters.hostsUnknown++
@@ -240,8 +257,58 @@ function fromPlaintext(engine: EngineContext, sitting: Sitting, host: string): A
   const client = { caller: null, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: IN_FLAG_SERVE, client }
   return after(judge(engine, sitting, duty), (decision) =>
-    settle(engine, client, callee, decision, null, [], [record(callee, DIRECTION_INBOUND, decision, null)]),
+    settle(
+      engine,
+      client,
+      callee,
+      decision,
+      null,
+      [],
+      [record(callee, DIRECTION_INBOUND, decision, null)],
+      null,
+    ),
   )
+}
+
+/** Ends the judging of a request by its callee's sidecar, or passes it on to the function that its route leads to. */
+function conclude(
+  engine: EngineContext,
+  sitting: Sitting,
+  client: Client,
+  callee: FunctionEntry,
+  decision: Decision,
+  outer: Framing | null,
+  stages: Stage[],
+  records: JudgedStage[],
+): Admission | Promise<Admission> {
+  const taken = takenRoute(callee, decision)
+  if (taken === 'bad') return failed(engine)
+  const other =
+    decision.kind === 'forward' ? openOther(engine, sitting, client, callee, decision.head, taken) : null
+  if (decision.kind !== 'forward' || other === null)
+    return settle(engine, client, callee, decision, outer, stages, records, taken)
+  stages.push(stageOf(callee, decision.context))
+  const framing = outer ?? decision
+  if (other.kind === 'failed') return failed(engine)
+  if (other.kind === 'unknown') {
+    const { requestId } = decision
+    const { headLength, flags, body } = framing
+    const refusal = noDestination(other.key)
+    return {
+      kind: 'refused',
+      refusal,
+      stages,
+      records,
+      requestId,
+      headLength,
+      reusable: isReusable(flags, body),
+    }
+  }
+  const { entry } = other
+  return after(judge(engine, other.sitting, other.duty), (served) => {
+    records.push(record(entry, sitting.facts.direction, served, null))
+    return settle(engine, other.client, entry, served, framing, stages, records, taken)
+  })
 }
 
 /** Where instances may be on other nodes, what protects a function is judged by its node's engine. */
@@ -280,6 +347,7 @@ function settle(
   outer: Framing | null,
   stages: Stage[],
   records: JudgedStage[],
+  taken: TakenRoute | null,
 ): Admission {
   if (decision.kind === 'failed') return failed(engine)
   const judged = decision.kind === 'denied' ? decision.denial : decision
@@ -287,7 +355,9 @@ function settle(
   stages.push(stageOf(callee, judged.context))
   if (decision.kind === 'denied') {
     engine.counters.denied++
-    return refused(decision.denial, framing, stages, records, 0)
+    const delayMs = taken?.delayMs ?? 0
+    const flags = delayMs > 0 ? RESPONSE_FLAG_DI : 0
+    return { ...refused(decision.denial, framing, stages, records, flags), delayMs }
   }
   return {
     kind: 'admitted',
@@ -303,7 +373,7 @@ function settle(
     sendBody: decision.sendBody,
     route: decision.route,
     caller: client.caller,
-    hash: decision.hash,
+    way: wayTo(callee, client.caller, decision.hash, taken),
     instance: null,
   }
 }

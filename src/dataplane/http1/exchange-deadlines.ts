@@ -10,10 +10,23 @@ export interface Bounds {
   responseStartMs: number
   /** Between two bytes of the instance, from the request's delivery on; 0: no such bound. */
   instanceIdleMs: number
+  /** null: no route or retry policy bounds it. */
+  way: WayBounds | null
+}
+
+/** What a route and its retries add. Bounds are milliseconds, null for none; times are of performance.now(), null until they run. */
+export interface WayBounds {
+  routeMs: number | null
+  routeSince: number | null
+  attemptMs: number | null
+  attemptSince: number | null
+  /** The wait for another instance. */
+  waitMs: number
+  waitSince: number | null
 }
 
 export interface Deadline {
-  kind: 'whole' | 'response-start' | 'instance-idle' | 'idle'
+  kind: 'whole' | 'route' | 'attempt' | 'wait' | 'response-start' | 'instance-idle' | 'idle'
   ms: number
 }
 
@@ -36,8 +49,9 @@ export class ExchangeDeadlines {
   /** When the instance's last byte came; 0 until the first of this delivery. */
   #lastAnswerAt = 0
   #timer: NodeJS.Timeout
+  #stopped = false
 
-  /** `startedAt` is of performance.now(); `passed` is called once at most. */
+  /** `startedAt` is of performance.now(); `passed` may be called again, unless `stop` was. */
   constructor(startedAt: number, idleMs: number, bounds: () => Bounds, passed: (deadline: Deadline) => void) {
     this.#startedAt = startedAt
     this.#lastByteAt = startedAt
@@ -65,6 +79,7 @@ export class ExchangeDeadlines {
   }
 
   stop(): void {
+    this.#stopped = true
     clearTimeout(this.#timer)
   }
 
@@ -78,13 +93,15 @@ export class ExchangeDeadlines {
   #look(): void {
     const now = performance.now()
     for (const { kind, since, ms } of this.#clocks()) {
-      if (since !== null && now - since >= ms) return this.#passed({ kind, ms })
+      if (since === null || now - since < ms) continue
+      this.#passed({ kind, ms })
+      break
     }
-    this.#timer = this.#arm(now)
+    if (!this.#stopped) this.#timer = this.#arm(performance.now())
   }
 
   #clocks(): Clock[] {
-    const { wholeMs, streaming, delivered, responseStartMs, instanceIdleMs } = this.#bounds()
+    const { wholeMs, streaming, delivered, responseStartMs, instanceIdleMs, way } = this.#bounds()
     const clocks: Clock[] = [{ kind: 'idle', ms: this.#idleMs, since: streaming ? this.#lastByteAt : null }]
     if (wholeMs !== null) clocks.push({ kind: 'whole', ms: wholeMs, since: this.#startedAt })
     if (responseStartMs > 0) {
@@ -95,6 +112,13 @@ export class ExchangeDeadlines {
       const since = delivered ? Math.max(this.#deliveredAt, this.#lastAnswerAt) : null
       clocks.push({ kind: 'instance-idle', ms: instanceIdleMs, since })
     }
+    if (way) addClocks(way, clocks)
     return clocks
   }
+}
+
+function addClocks(way: WayBounds, clocks: Clock[]): void {
+  if (way.routeMs !== null) clocks.push({ kind: 'route', ms: way.routeMs, since: way.routeSince })
+  if (way.attemptMs !== null) clocks.push({ kind: 'attempt', ms: way.attemptMs, since: way.attemptSince })
+  clocks.push({ kind: 'wait', ms: way.waitMs, since: way.waitSince })
 }

@@ -6,6 +6,8 @@ export class ExchangeMeter {
   /** When the request's last byte had come, and when it went to the instance. */
   receivedAt = 0
   sentAt = 0
+  /** Until when the request is, or was last, held back before it asked for an instance. */
+  heldUntil = 0
   /** Bytes of a tunnel, from the client and to it. */
   tunnelReceived = 0
   tunnelSent = 0

@@ -2,35 +2,39 @@ import {
   BODY_NONE,
   OUT_FLAG_IDEMPOTENT,
   OUT_FLAG_KEEP_ALIVE,
-  RESPONSE_FLAG_DT,
+  RESPONSE_FLAG_DI,
   RESPONSE_FLAG_UC,
 } from '../../sidecar/layout/record.ts'
+import { FAILURE_CONNECT, FAILURE_RESET, FAILURE_TIMEOUT } from '../../sidecar/layout/retry.ts'
 import type { Endpoint } from '../endpoint-set.ts'
 import type { EngineContext } from '../engine-context.ts'
 import {
+  attemptTimedOut,
   badBody,
   badUpstream,
-  instanceIdle,
-  notBegun,
+  connectFailed,
   type Refusal,
-  streamIdle,
-  timedOut,
   upstreamAborted,
-  waitTimedOut,
 } from '../refusal.ts'
 import type { Admitted } from './admit.ts'
+import { Attempts } from './attempts.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
-import { type Bounds, type Deadline, ExchangeDeadlines } from './exchange-deadlines.ts'
+import { boundsOf, refusalOf } from './exchange-bounds.ts'
+import { type Deadline, ExchangeDeadlines } from './exchange-deadlines.ts'
 import { ExchangeMeter } from './exchange-meter.ts'
 import { recordExchange } from './exchange-record.ts'
+import { endpointSource, headTo, linkTo } from './forwarding.ts'
 import { IncomingResponse } from './incoming-response.ts'
 import { type HoldUser, InstanceHold } from './instance-hold.ts'
-import { type LocalReply, localReply } from './local-reply.ts'
+import { judgedReply, type LocalReply, localReply } from './local-reply.ts'
+import { OutgoingRequest } from './outgoing-request.ts'
+
+export type Phase = 'waiting' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done'
 
 /**
- * One admitted request and its response: waiting for an instance, sending, receiving, done. From `tunnel` on (101),
- * bytes flow freely both ways.
+ * One admitted request and its response: waiting for an instance, sending, receiving, done; and waiting again where an
+ * attempt came to nothing and another one is made. From `tunnel` on (101), bytes flow freely both ways.
  */
 export class Exchange implements HoldUser {
   readonly #engine: EngineContext
@@ -39,11 +43,11 @@ export class Exchange implements HoldUser {
   /** Milliseconds since the epoch at which the head had arrived. */
   readonly #time: number
   readonly #meter: ExchangeMeter
-  readonly #request: BodyRelay
-  #phase: 'waiting' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done' = 'waiting'
-  /** Body bytes that arrived before there was a connection to send them on. */
-  #pending: Buffer = EMPTY
+  readonly #request: OutgoingRequest
+  #phase: Phase = 'waiting'
   readonly #instance: InstanceHold
+  /** null: its route has no retry policy. */
+  readonly #attempts: Attempts | null
   readonly #deadlines: ExchangeDeadlines
   /** What the instance answers, from the moment that it was granted. */
   #response: IncomingResponse | null = null
@@ -52,17 +56,31 @@ export class Exchange implements HoldUser {
 
   constructor(client: ClientConnection, admitted: Admitted, startedAt: number, time: number) {
     const { engine } = client
+    const { way, head, body, bodyLength, sendBody } = admitted
     this.#engine = engine
     this.#client = client
     this.#admitted = admitted
     this.#time = time
     this.#meter = new ExchangeMeter(startedAt)
-    this.#instance = new InstanceHold(engine, admitted.callee.endpoints, this)
-    this.#request = this.#relay(admitted.body, admitted.bodyLength, admitted.sendBody)
+    this.#attempts = way?.retry ? new Attempts(way.retry, way.circuit, Math.random) : null
+    this.#instance = new InstanceHold(
+      engine,
+      endpointSource(admitted),
+      (endpoint) => linkTo(engine, admitted, endpoint),
+      way && { circuit: way.circuit, hash: way.hash, tried: this.#attempts?.tried ?? null },
+      this,
+    )
+    this.#request = new OutgoingRequest(
+      head,
+      this.#relay(body, bodyLength, sendBody),
+      this.#attempts ? engine.mesh.limits.maxPipelinedBytes : 0,
+      this.#meter,
+      (rest) => client.keep(rest),
+    )
     this.#deadlines = new ExchangeDeadlines(
       startedAt,
       engine.mesh.limits.streamIdleTimeoutMs,
-      () => this.#bounds(),
+      () => boundsOf(this),
       (deadline) => this.#timeOut(deadline),
     )
     engine.counters.requestsInFlight++
@@ -73,19 +91,58 @@ export class Exchange implements HoldUser {
     if (this.#request.done) {
       this.#meter.receivedAt = this.#meter.startedAt
       this.#client.keep(rest)
-    } else this.#pending = rest
-    this.#instance.acquire()
+    } else this.#request.wait(rest)
+    const delayMs = this.#admitted.way?.delayMs ?? 0
+    if (delayMs === 0) return this.#instance.acquire()
+    this.#meter.flags |= RESPONSE_FLAG_DI
+    this.#engine.counters.requestsDelayed++
+    this.#delay(delayMs)
+  }
+
+  // ---- what its time is bounded by (exchange-bounds.ts) ----
+
+  get engine(): EngineContext {
+    return this.#engine
+  }
+
+  get admitted(): Admitted {
+    return this.#admitted
+  }
+
+  get meter(): ExchangeMeter {
+    return this.#meter
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  get request(): OutgoingRequest {
+    return this.#request
+  }
+
+  /** A client that does not read stops the instance. */
+  get instanceIsPaused(): boolean {
+    return this.#instance.socket?.isPaused() === true
+  }
+
+  /** Part of the instance's answer has gone out to the client, so no other answer can. */
+  get answering(): boolean {
+    return this.#response !== null && this.#response.status !== 0
   }
 
   // ---- the wait for an instance ----
 
   instanceGranted(endpoint: Endpoint): void {
     this.#phase = 'connecting'
+    this.#attempts?.sentTo(endpoint)
     this.#response = new IncomingResponse({
       engine: this.#engine,
       stages: this.#admitted.stages,
       upstream: endpoint.address,
       relay: (framing, length, sendFraming) => this.#relay(framing, length, sendFraming),
+      attempt: this.#attempts && (() => this.#attempts!.answered(this.#repeatable)),
+      answered: this.#admitted.way && ((status) => this.#instance.answered(status)),
     })
   }
 
@@ -93,24 +150,24 @@ export class Exchange implements HoldUser {
     this.#fail(refusal)
   }
 
+  #delay(ms: number): void {
+    this.#meter.heldUntil = performance.now() + ms
+    this.#instance.acquireAfter(ms)
+  }
+
   // ---- the client's side ----
 
   clientBytes(bytes: Buffer): void {
-    switch (this.#phase) {
-      case 'waiting':
-      case 'connecting':
-        if (this.#request.done) return this.#client.keep(bytes)
-        this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
-        if (this.#pending.length > this.#engine.mesh.limits.maxPipelinedBytes) this.#client.socket.pause()
-        return
-      case 'tunnel':
-        this.#deadlines.touch(performance.now())
-        this.#meter.tunnelReceived += bytes.length
-        return this.#toUpstream(bytes)
-      default:
-        if (this.#request.done) return this.#client.keep(bytes)
-        this.#sendBody(bytes, [])
+    if (this.#phase === 'tunnel') {
+      this.#deadlines.touch(performance.now())
+      this.#meter.tunnelReceived += bytes.length
+      return this.#toUpstream(bytes)
     }
+    if (this.#request.done) return this.#client.keep(bytes)
+    if (this.#phase !== 'waiting' && this.#phase !== 'connecting')
+      return this.#deliver(this.#request.push(bytes))
+    this.#request.wait(bytes)
+    if (this.#request.pendingBytes > this.#engine.mesh.limits.maxPipelinedBytes) this.#client.socket.pause()
   }
 
   clientDrained(): void {
@@ -130,14 +187,20 @@ export class Exchange implements HoldUser {
     this.#meter.flags |= flag
     if (this.#phase === 'waiting') this.#instance.cancel()
     if (this.#phase !== 'tunnel') this.#engine.counters.clientsAborted++
-    if (!this.#answering) this.#makeReply({ status: 499, text: '', fields: '', flags: this.#meter.flags })
+    if (!this.answering) this.#makeReply({ status: 499, text: '', fields: '', flags: this.#meter.flags })
     this.#finish()
   }
 
   // ---- the instance's side ----
 
   upstreamConnected(): void {
-    this.#send()
+    this.#instance.connected()
+    this.#phase = 'sending'
+    this.#deadlines.delivered(performance.now())
+    const attempt = this.#attempts === null ? '' : `x-envoy-attempt-count: ${this.#attempts.number}\r\n`
+    const endpoint = this.#instance.endpoint!
+    this.#deliver(this.#request.begin((head) => headTo(endpoint, head, this.#client.facts), attempt))
+    if (this.#client.socket.isPaused() && this.#phase === 'sending') this.#client.socket.resume()
   }
 
   upstreamDrained(): void {
@@ -158,11 +221,8 @@ export class Exchange implements HoldUser {
   upstreamEnded(error: NodeJS.ErrnoException | null): void {
     const mayReconnect = this.#instance.lost()
     if (this.#phase === 'tunnel') return this.#finish()
-    if (this.#phase === 'connecting') {
-      this.#phase = 'waiting'
-      return this.#instance.connectFailed(error)
-    }
-    if (this.#answering) {
+    if (this.#phase === 'connecting') return this.#connectFailed(error)
+    if (this.answering) {
       const out = error === null ? this.#response!.end() : this.#response!.cut()
       if (out.length > 0) this.#toClient(joined(out))
       return this.#settle()
@@ -172,34 +232,18 @@ export class Exchange implements HoldUser {
       return this.#instance.reconnect()
     }
     this.#engine.counters.upstreamAborted++
-    this.#fail(upstreamAborted())
+    this.#attemptFailed(FAILURE_RESET, upstreamAborted())
   }
 
   // ---- sending ----
 
-  #send(): void {
-    this.#phase = 'sending'
-    this.#deadlines.delivered(performance.now())
-    const pending = this.#pending
-    this.#pending = EMPTY
-    this.#sendBody(pending, [this.#admitted.head])
-    if (this.#client.socket.isPaused() && this.#phase === 'sending') this.#client.socket.resume()
-  }
-
-  #sendBody(bytes: Buffer, out: Buffer[]): void {
-    const end = this.#request.push(bytes, 0, out)
+  #deliver(bytes: Buffer): void {
     if (this.#request.bad) {
       this.#engine.counters.bodiesBad++
       return this.#fail(badBody())
     }
-    const now = performance.now()
-    this.#deadlines.touch(now)
-    if (this.#request.done) {
-      this.#meter.receivedAt ||= now
-      this.#meter.sentAt = now
-      this.#client.keep(bytes.subarray(end))
-    }
-    if (out.length > 0) this.#toUpstream(joined(out))
+    this.#deadlines.touch(performance.now())
+    if (bytes.length > 0) this.#toUpstream(bytes)
   }
 
   #toUpstream(bytes: Buffer): void {
@@ -217,16 +261,55 @@ export class Exchange implements HoldUser {
     return this.#response!.untouched && body === BODY_NONE && (flags & OUT_FLAG_IDEMPOTENT) !== 0
   }
 
-  // ---- receiving ----
+  // ---- attempts ----
 
-  /** Part of the instance's answer has gone out to the client, so no other answer can. */
-  get #answering(): boolean {
-    return this.#response !== null && this.#response.status !== 0
+  /** The whole request is held, and nothing of an answer has gone out, not even an interim one. */
+  get #repeatable(): boolean {
+    return this.#request.repeatable && this.#response?.hasSent !== true
   }
+
+  #connectFailed(error: NodeJS.ErrnoException | null): void {
+    this.#phase = 'waiting'
+    this.#engine.counters.upstreamConnectFailed++
+    this.#instance.failed(FAILURE_CONNECT)
+    if (this.#attempts === null) return this.#instance.connectFailed(error)
+    this.#instance.turnedDown()
+    this.#judgeFailure(this.#attempts, FAILURE_CONNECT, connectFailed(error?.code ?? 'closed'))
+  }
+
+  #attemptFailed(failure: number, refusal: Refusal): void {
+    this.#instance.failed(failure)
+    if (this.#attempts === null || this.answering) this.#fail(refusal)
+    else this.#judgeFailure(this.#attempts, failure, refusal)
+  }
+
+  /** The sidecar says whether another attempt is made, or words the reply. */
+  #judgeFailure(attempts: Attempts, failure: number, refusal: Refusal): void {
+    const facts = attempts.facts(failure, this.#repeatable)
+    const reply = judgedReply(this.#engine, this.#admitted.stages, refusal, Date.now(), facts)
+    if (reply === 'retried') return this.#again(attempts)
+    this.#meter.flags |= refusal.flags | reply.flags
+    this.#reply = reply
+    this.#client.socket.write(reply.bytes)
+    this.#finish()
+  }
+
+  #again(attempts: Attempts): void {
+    this.#engine.counters.upstreamRetried++
+    this.#phase = 'waiting'
+    this.#response = null
+    this.#instance.release(false)
+    this.#delay(attempts.next())
+  }
+
+  // ---- receiving ----
 
   /** Acts on what has become of the answer. */
   #settle(): void {
-    switch (this.#response!.state) {
+    const response = this.#response!
+    switch (response.state) {
+      case 'retried':
+        return this.#again(this.#attempts!)
       case 'refused':
         return this.#refuseResponse()
       case 'broken':
@@ -251,12 +334,23 @@ export class Exchange implements HoldUser {
     if (early.length > 0) this.#toUpstream(early)
   }
 
+  #refuseResponse(): void {
+    const { counters } = this.#engine
+    const { refusal } = this.#response!
+    if (refusal) {
+      counters.denied++
+      return this.#fail(refusal)
+    }
+    counters.upstreamBad++
+    this.#attemptFailed(FAILURE_RESET, badUpstream())
+  }
+
   // ---- ending ----
 
   #fail(refusal: Refusal): void {
     if (this.#phase === 'done') return
     this.#meter.flags |= refusal.flags
-    if (this.#answering) return this.#cutClient()
+    if (this.answering) return this.#cutClient()
     this.#client.socket.write(this.#makeReply(refusal).bytes)
     this.#finish()
   }
@@ -264,14 +358,6 @@ export class Exchange implements HoldUser {
   #makeReply(refusal: Refusal): LocalReply {
     this.#reply = localReply(this.#engine, this.#admitted.stages, refusal, Date.now())
     return this.#reply
-  }
-
-  #refuseResponse(): void {
-    const { counters } = this.#engine
-    const { refusal } = this.#response!
-    if (refusal) counters.denied++
-    else counters.upstreamBad++
-    this.#fail(refusal ?? badUpstream())
   }
 
   /** Part of the answer is out, so all that can be said is that it ends here. */
@@ -286,8 +372,10 @@ export class Exchange implements HoldUser {
     if (this.#phase === 'done') return
     this.#phase = 'done'
     this.#deadlines.stop()
+    this.#attempts?.end()
     this.#engine.counters.requestsInFlight--
     const response = this.#reply ? null : this.#response
+    if (response) this.#meter.flags |= response.flags
     this.#instance.release(response?.upstreamReusable === true && this.#request.done)
     this.#record()
     const keepAlive = (this.#admitted.flags & OUT_FLAG_KEEP_ALIVE) !== 0 && this.#request.done
@@ -307,35 +395,15 @@ export class Exchange implements HoldUser {
 
   // ---- time ----
 
-  #bounds(): Bounds {
-    const { timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = this.#admitted.callee.slice
-    const phase = this.#phase
-    const tunnel = phase === 'tunnel'
-    // The wait for an instance may be given up earlier than a request that has reached one.
-    const wholeMs =
-      phase === 'waiting' ? Math.min(timeoutMs, this.#engine.mesh.limits.queueTimeoutMs) : timeoutMs
-    return {
-      wholeMs: tunnel ? null : wholeMs,
-      streaming: tunnel || this.#answering || (phase === 'sending' && !this.#request.done),
-      // A client that does not read stops the instance: that is no fault of the function's.
-      delivered: (phase === 'sending' || phase === 'receiving') && !this.#instance.socket?.isPaused(),
-      responseStartMs: responseStartTimeoutMs,
-      instanceIdleMs: idleTimeoutMs,
+  #timeOut(deadline: Deadline): void {
+    if (deadline.kind === 'attempt') {
+      this.#engine.counters.attemptsTimedOut++
+      return this.#attemptFailed(FAILURE_TIMEOUT, attemptTimedOut(deadline.ms))
     }
-  }
-
-  #timeOut({ kind, ms }: Deadline): void {
-    const { counters } = this.#engine
-    if (kind === 'idle' || kind === 'instance-idle') {
-      counters.streamsIdle++
-      return this.#fail(kind === 'idle' ? streamIdle(ms) : instanceIdle(ms))
-    }
-    counters.timedOut++
-    if (kind === 'response-start') return this.#fail(notBegun(ms))
-    if (this.#answering) this.#meter.flags |= RESPONSE_FLAG_DT
-    if (this.#phase !== 'waiting') return this.#fail(timedOut(ms))
-    this.#instance.cancel()
-    this.#fail(waitTimedOut(ms))
+    const refusal = refusalOf(deadline, this)
+    if (this.#phase === 'waiting') this.#instance.cancel()
+    else if (deadline.kind !== 'idle') this.#instance.failed(FAILURE_TIMEOUT)
+    this.#fail(refusal)
   }
 
   #relay(framing: number, length: number, sendFraming: number): BodyRelay {
@@ -349,5 +417,3 @@ export class Exchange implements HoldUser {
 function joined(parts: Buffer[]): Buffer {
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
 }
-
-const EMPTY = Buffer.alloc(0)

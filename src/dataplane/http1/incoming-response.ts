@@ -6,7 +6,7 @@ import {
 } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { Refusal } from '../refusal.ts'
-import type { Observed } from '../sidecar.ts'
+import type { AttemptFacts, Observed } from '../sidecar.ts'
 import type { Stage } from './admit.ts'
 import type { BodyRelay } from './body-relay.ts'
 import { judgeResponse } from './response-head.ts'
@@ -21,15 +21,20 @@ export interface ResponseSurroundings {
   upstream: string
   /** The client's connection, in terms of this exchange's body relays. */
   relay(framing: number, length: number, sendFraming: number): BodyRelay
+  /** What the sidecar is told of the attempt, as it stands; null where no retry policy applies. */
+  attempt: (() => AttemptFacts) | null
+  /** Hears the status of the instance's own final head. */
+  answered: ((status: number) => void) | null
 }
 
 /**
  * An instance's answer as it arrives. `head`: no final head yet; `body`: head out, body under way; `done`; `refused`: the
- * head is not acceptable; `broken`: the head is out and the body can't be what it announced; `switched`: 101.
+ * head is not acceptable; `broken`: the head is out and the body can't be what it announced; `switched`: 101; `retried`: nothing of it
+ * goes out, as the request is to be sent again.
  */
 export class IncomingResponse {
   readonly #surroundings: ResponseSurroundings
-  #state: 'head' | 'body' | 'done' | 'refused' | 'broken' | 'switched' = 'head'
+  #state: 'head' | 'body' | 'done' | 'refused' | 'broken' | 'switched' | 'retried' = 'head'
   #received: Buffer = EMPTY
   #body: BodyRelay | null = null
   #extraBytes = false
@@ -39,6 +44,8 @@ export class IncomingResponse {
   observed: Observed[] = []
   /** What a policy puts in place of an answer that is `refused`. */
   refusal: Refusal | null = null
+  /** RESPONSE_FLAG_* bits that its sidecar sets. */
+  flags = 0
   /** performance.now() when the final head came; 0 until then. */
   startedAt = 0
   /** The client's connection may carry another request after this answer. */
@@ -57,6 +64,11 @@ export class IncomingResponse {
   /** Nothing of it has arrived. */
   get untouched(): boolean {
     return this.#state === 'head' && this.#received.length === 0 && this.#interims === 0
+  }
+
+  /** Part of it has gone out. */
+  get hasSent(): boolean {
+    return this.status !== 0 || this.#interims > 0
   }
 
   /** The instance's connection may carry another request. */
@@ -92,21 +104,28 @@ export class IncomingResponse {
   }
 
   #readHead(bytes: Buffer, out: Buffer[]): void {
-    const { engine, stages, upstream, relay } = this.#surroundings
+    const { engine, stages, upstream, relay, attempt, answered } = this.#surroundings
     this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
     for (;;) {
-      const judged = judgeResponse(engine, stages, this.#received, upstream)
+      const judged = judgeResponse(engine, stages, this.#received, upstream, attempt?.() ?? null)
       if (judged.kind === 'incomplete') return
       if (judged.kind === 'bad' || (judged.kind === 'interim' && ++this.#interims > MAX_INTERIMS)) {
         this.#state = 'refused'
         if (judged.kind === 'bad') this.refusal = judged.refusal
         return
       }
+      if (judged.kind === 'retried') {
+        answered?.(judged.status)
+        this.#state = 'retried'
+        return
+      }
       if (judged.head.length > 0) out.push(judged.head)
       const rest = this.#received.subarray(judged.headLength)
       this.#received = rest
       if (judged.kind === 'interim') continue
+      answered?.(judged.status)
       this.status = judged.status
+      this.flags = judged.responseFlags
       this.observed = judged.observed
       this.startedAt = performance.now()
       this.#upstreamKeepsAlive = (judged.upstreamFlags & OUT_FLAG_KEEP_ALIVE) !== 0

@@ -1,7 +1,7 @@
 import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
-import type { Observed } from '../sidecar.ts'
+import type { AttemptFacts, Observed } from '../sidecar.ts'
 import type { Refused, Stage } from './admit.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { recordExchange } from './exchange-record.ts'
@@ -14,6 +14,8 @@ export interface LocalReply {
   bodyBytes: number
   /** Of each sidecar, from the innermost outwards. */
   observed: Observed[]
+  /** RESPONSE_FLAG_* bits that the innermost sidecar sets. */
+  flags: number
 }
 
 /** Makes the reply by the innermost sidecar, then passes it outwards through the others, as any response. */
@@ -23,11 +25,34 @@ export function localReply(
   refusal: Refusal,
   now: number,
 ): LocalReply {
+  const reply = judgedReply(engine, stages, refusal, now, null)
+  return reply === 'retried' ? lastResort(engine) : reply
+}
+
+/** The same for an attempt that has failed, unless the innermost sidecar would rather have another one made. */
+export function judgedReply(
+  engine: EngineContext,
+  stages: readonly Stage[],
+  refusal: Refusal,
+  now: number,
+  attempt: AttemptFacts | null,
+): LocalReply | 'retried' {
   const { sidecars } = engine
   const innermost = stages[stages.length - 1]!
   const { status, text, fields, flags } = refusal
   const { policy: own, context: left, entry: owner } = innermost
-  const made = sidecars.reply(own, left, status, text, fields, now, flags, answerAtOnce(engine, owner))
+  const made = sidecars.reply(
+    own,
+    left,
+    status,
+    text,
+    fields,
+    now,
+    flags,
+    answerAtOnce(engine, owner),
+    attempt,
+  )
+  if (made.kind === 'retried') return made.kind
   if (made.kind !== 'head') return lastResort(engine)
   const observed: Observed[] = [made]
   let bytes = made.head
@@ -41,7 +66,7 @@ export function localReply(
     bytes = Buffer.concat([passed.head, bytes.subarray(passed.headLength)])
     headLength = passed.head.length
   }
-  return { status, bytes, bodyBytes: bytes.length - headLength, observed }
+  return { status, bytes, bodyBytes: bytes.length - headLength, observed, flags: made.responseFlags }
 }
 
 /** Answers a request that no function gets to see. */
@@ -79,5 +104,11 @@ function lastResort(engine: EngineContext): LocalReply {
   engine.counters.sidecarsFailed++
   const body = 'the sidecar failed\n'
   const head = `HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`
-  return { status: 500, bytes: Buffer.from(head + body, 'latin1'), bodyBytes: body.length, observed: [] }
+  return {
+    status: 500,
+    bytes: Buffer.from(head + body, 'latin1'),
+    bodyBytes: body.length,
+    observed: [],
+    flags: 0,
+  }
 }

@@ -1,7 +1,7 @@
 import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
-import type { Observed, ResponseDecision } from '../sidecar.ts'
+import type { AttemptFacts, Observed, ResponseDecision } from '../sidecar.ts'
 import type { Stage } from './admit.ts'
 
 export type JudgedResponse =
@@ -9,6 +9,8 @@ export type JudgedResponse =
   /** `refusal`: what a policy puts in place of the response. */
   | { kind: 'bad'; refusal: Refusal | null }
   | { kind: 'interim'; head: Buffer; headLength: number }
+  /** The request is to be sent again. */
+  | { kind: 'retried'; status: number }
   | {
       kind: 'head'
       status: number
@@ -22,6 +24,8 @@ export type JudgedResponse =
       body: number
       bodyLength: number
       sendBody: number
+      /** RESPONSE_FLAG_* bits. */
+      responseFlags: number
       /** Of each sidecar, from the innermost outwards. */
       observed: Observed[]
     }
@@ -32,6 +36,7 @@ export function judgeResponse(
   stages: readonly Stage[],
   received: Buffer,
   upstream: string,
+  attempt: AttemptFacts | null,
 ): JudgedResponse {
   const now = Date.now()
   const innermost = stages[stages.length - 1]!
@@ -45,8 +50,9 @@ export function judgeResponse(
     upstream,
     0,
     answerAtOnce(engine, innermost.entry),
+    attempt,
   )
-  if (inner.kind === 'incomplete') return inner
+  if (inner.kind === 'incomplete' || inner.kind === 'retried') return inner
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
   let outer = inner
   const observed: Observed[] = []
@@ -82,6 +88,7 @@ export function judgeResponse(
     body: inner.body,
     bodyLength: inner.bodyLength,
     sendBody: outer.sendBody,
+    responseFlags: inner.responseFlags,
     observed,
   }
 }
