@@ -12,6 +12,7 @@ const POLICIES = (port: number) => `apiVersion: mayfly.dev/v1
 kind: MeshConfig
 metadata: {name: mesh}
 spec:
+  engines: 1
   accessLogFile: /dev/stdout
   accessLogFormat: "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%"
   extensionProviders:
@@ -281,4 +282,46 @@ test('requests that wait for their checks do not hold up one another', async () 
   await all
   for (const response of held.reverse()) response.end()
   for (const reply of await Promise.all(asked)) assert.match(reply, /^HTTP\/1\.1 200 /)
+})
+
+test('a request whose client goes away while it is checked does not reach the function', async () => {
+  let held: ServerResponse | null = null
+  const asked = new Promise<void>((resolve) => {
+    answer = (_request, response) => {
+      held = response
+      resolve()
+    }
+  })
+  const client = await RawClient.connect(mesh.port)
+  client.send('GET /gone HTTP/1.1\r\nhost: front.test.localhost\r\n\r\n')
+  await asked
+  client.socket.resetAndDestroy()
+  // The engine hears of it before what is sent after it on another connection.
+  answer = (_request, response) => response.end()
+  assert.match(await ask('GET /after HTTP/1.1'), /^HTTP\/1\.1 200 /)
+  held!.end()
+  assert.match(await ask('GET /after HTTP/1.1'), /^HTTP\/1\.1 200 /)
+  assert.deepEqual(
+    requests.map(({ url }) => url),
+    ['/after', '/after'],
+  )
+})
+
+test('pipelined requests are answered in their order, whatever their checks take', async () => {
+  let first: ServerResponse | null = null
+  answer = (request, response) => {
+    if (request.url === '/check/1') first = response
+    else {
+      response.writeHead(402).end('second')
+      first?.writeHead(401).end('first')
+    }
+  }
+  const client = await RawClient.connect(mesh.port)
+  client.send(
+    'GET /1 HTTP/1.1\r\nhost: front.test.localhost\r\n\r\nGET /public HTTP/1.1\r\nhost: front.test.localhost\r\nconnection: close\r\n\r\n',
+  )
+  while (checks.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  first!.writeHead(401).end('first')
+  const replies = await client.receive()
+  assert.match(replies, /^HTTP\/1\.1 401 [\s\S]*\r\n\r\nfirstHTTP\/1\.1 200 [\s\S]*app$/)
 })
