@@ -7,8 +7,6 @@ import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** What engines of nodes speak inside TLS. */
 export const PROTOCOLS = ['http/1.1']
-/** Tickets kept for the next connections; each is used once (RFC 8446 C.4). */
-const MOST_TICKETS = 4
 
 /** Who calls whom, on which node. */
 export interface LinkEnds {
@@ -25,12 +23,20 @@ export interface ReadInto {
   callback(length: number): boolean
 }
 
+/** What a session is resumed by: the peer that it was made with, and the epoch of the own certificate. */
+interface Ticket {
+  session: Buffer
+  peer: TlsPeer
+  own: number
+}
+
 /** TLS 1.3 connections from one caller to one callee on one node. Only they share sessions: a resumed one proves the same two. */
 export class NodeLink {
   readonly #ends: LinkEnds
   readonly #identities: NodeIdentities
   readonly #counters: EngineCounters
-  readonly #tickets: { session: Buffer; peer: TlsPeer; own: number }[] = []
+  /** Used for one connection after the other: a server of OpenSSL sends none with a resumption. */
+  #ticket: Ticket | null = null
   /** Kept-alive connections without a request, the most recently used last. */
   readonly idle: UpstreamConnection[] = []
   /** No connection is kept any more. */
@@ -53,7 +59,7 @@ export class NodeLink {
   connect(onread: ReadInto, proved: (problem: PeerProblem | null) => void): TLSSocket {
     const { node, serverName } = this.#ends
     const identity = this.#identities.get(this.#ends.caller)
-    const ticket = this.#takeTicket()
+    const ticket = this.#usableTicket()
     const options: ConnectionOptions & { onread: ReadInto } = {
       host: node.host,
       port: node.port,
@@ -78,8 +84,7 @@ export class NodeLink {
     })
     socket.on('session', (session: Buffer) => {
       if (peer === null || identity === null) return
-      this.#tickets.push({ session, peer, own: identity.epoch })
-      if (this.#tickets.length > MOST_TICKETS) this.#tickets.shift()
+      this.#ticket = { session, peer, own: identity.epoch }
     })
     return socket
   }
@@ -87,7 +92,7 @@ export class NodeLink {
   /** Forgets sessions and ends idle connections; those that are in use end with their requests. */
   close(): void {
     this.gone = true
-    this.#tickets.length = 0
+    this.#ticket = null
     for (const connection of this.idle.splice(0)) connection.destroy()
   }
 
@@ -105,16 +110,10 @@ export class NodeLink {
     return reading
   }
 
-  #takeTicket(): { session: Buffer; peer: TlsPeer } | null {
-    const now = Date.now()
-    for (let ticket = this.#tickets.pop(); ticket; ticket = this.#tickets.pop()) {
-      if (
-        ticket.own === this.#identities.epoch &&
-        peerProblem(ticket.peer, this.#identities.trust, now) === null
-      )
-        return ticket
-    }
-    return null
+  #usableTicket(): Ticket | null {
+    const ticket = this.#ticket
+    if (ticket === null || ticket.own !== this.#identities.epoch) return null
+    return peerProblem(ticket.peer, this.#identities.trust, Date.now()) === null ? ticket : null
   }
 }
 

@@ -66,7 +66,10 @@ export class NodeListener {
       for (const event of ['error', 'end', 'close']) socket.off(event, give)
       socket.unshift(first)
       if (first[0] === HANDSHAKE) this.#server.emit('connection', socket)
-      else this.#events.plaintext(socket)
+      else {
+        this.#events.plaintext(socket)
+        socket.resume()
+      }
     })
   }
 
