@@ -97,7 +97,7 @@ async function explainPast(requestId: string, options: ExplainOptions): Promise<
 }
 
 const AGAIN: Readonly<Record<Again, string>> = {
-  same: 'decided once more from its input, with the same result to the byte',
+  same: 'decided once more from its input, with the same result',
   differs:
     'decided once more from its input, with ANOTHER result: the sidecar is not the one that decided then',
   'other-policy': 'not decided once more: the function has had another policy since',

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import {
   DIRECTION_INBOUND,
   IN_CIRCUITS_PTR,
@@ -26,7 +25,7 @@ export interface DecisionInput {
   policyHash: string
   /** The input record and the variable input without the policy, as they lay in the sandbox (layout/record.ts). */
   bytes: Buffer
-  /** Fingerprint of the decision: `fingerprint`. */
+  /** Hash of the decision: `fingerprint`. */
   outcome: number
 }
 
@@ -204,15 +203,34 @@ export function inboundInput(
 
 const EMPTY = Buffer.alloc(0)
 
-/** CRC-32 over all that a decision does: what is forwarded or answered, the verdicts, the context. */
+/**
+ * A hash of what a decision does: its status and verdicts, the lengths of all that it writes and some bytes of it. All of
+ * them would cost as much as the decision's own sandbox does.
+ */
 export function fingerprint(decision: Decision): number {
   if (decision.kind === 'failed') return 0
   if (decision.kind === 'forward') {
     const { head, verdicts, context, route } = decision
-    return crc32(route, crc32(context, crc32(verdicts, crc32(head))))
+    return sampled(route, 1, sampled(context, STRIDE, sampled(verdicts, 1, sampled(head, STRIDE, SEED))))
   }
   const { status, text, fields, verdicts, context } = decision.denial
-  return crc32(context, crc32(verdicts, crc32(`${status} ${text}\n${fields}`)))
+  const lengths = mixed(mixed(mixed(SEED, status), text.length), fields.length)
+  return sampled(context, STRIDE, sampled(verdicts, 1, lengths))
+}
+
+/** FNV-1a, over words. */
+const SEED = 2166136261
+/** Each so many bytes one is looked at. */
+const STRIDE = 61
+
+function mixed(hash: number, word: number): number {
+  return Math.imul(hash ^ word, 16777619) >>> 0
+}
+
+function sampled(bytes: Buffer, stride: number, seed: number): number {
+  let hash = mixed(seed, bytes.length)
+  for (let i = 0; i < bytes.length; i += stride) hash = mixed(hash, bytes[i]!)
+  return hash
 }
 
 function idOf(decision: Decision): string {
