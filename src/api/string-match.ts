@@ -11,7 +11,7 @@ const shape = { exact: text().optional(), prefix: text().optional(), regex: text
 
 /** A text that must match; one of `exact`, `prefix` and `regex`. */
 export const stringMatch = across(mapping(shape), (value, context) => {
-  if (given(value).length === 0) report(context, 'missing-field', `expected ${FORMS.join(' or ')}`)
+  if (Object.keys(value).length === 0) report(context, 'missing-field', `expected ${FORMS.join(' or ')}`)
   if (value.exact === '') report(context, 'bad-value', EMPTY, ['exact'])
   checkForms(value, context)
 })

@@ -1,3 +1,4 @@
+import type { DestinationRule } from '../api/destination-rule.ts'
 import type { FunctionSpec } from '../api/function-spec.ts'
 import { INGRESS_GATEWAY, MESH_GATEWAY } from '../api/http-match.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
@@ -9,6 +10,7 @@ import type { SectionProblem } from './section.ts'
 export interface RouteInput {
   readonly config: { readonly domain: string; readonly rootNamespace: string }
   readonly virtualServices?: readonly VirtualService[]
+  readonly destinationRules?: readonly DestinationRule[]
   readonly functions: readonly FunctionSpec[]
 }
 

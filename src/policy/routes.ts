@@ -16,6 +16,7 @@ import {
 } from './route-services.ts'
 import { type CompiledSection, MOST_SECTION_BYTES, type RuleName, type SectionProblem } from './section.ts'
 import { encodeStringList } from './string-match.ts'
+import { trafficPlan } from './traffic-plan.ts'
 
 /** The ROUTES section of a function; without bytes where no VirtualService applies to it. */
 export function compileRoutes(input: RouteInput, fn: FunctionSpec): CompiledSection {
@@ -127,6 +128,15 @@ function resolve(input: RouteInput, to: HttpDestination, namespace: string, fiel
     throw new RouteRefusal(
       `${field}.port.number`,
       `${target.key} is served at port ${target.port}: write that, or remove the field`,
+    )
+  const { destinationRules = [] } = input
+  if (
+    to.subset !== undefined &&
+    !trafficPlan({ ...input, destinationRules }, target)?.plan.subsets.includes(to.subset)
+  )
+    throw new RouteRefusal(
+      `${field}.subset`,
+      `no DestinationRule for ${target.key} has a subset ${JSON.stringify(to.subset)}`,
     )
   return { function: target.key, subset: to.subset ?? null }
 }
