@@ -1,5 +1,5 @@
 import type { CertificateAuthority } from '../control/certificate-authority.ts'
-import type { NodePlan } from '../control/mesh-node.ts'
+import type { NodePlan } from '../control/local-node.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { type EngineKind, spawnEngine } from './spawn-engine.ts'
 
@@ -26,12 +26,12 @@ export function nodePlans(
   runtime: Runtime,
 ): NodePlan[] {
   const spawn = spawnEngine(kind)
-  const node = (name: string, runs: Runtime | null): NodePlan => {
-    return { name, engines, spawn, runtime: runs, host: '127.0.0.1' }
+  const node = (name: string, gateway: boolean, runs: Runtime | null): NodePlan => {
+    return { name, gateway, engines, spawn, runtime: runs, host: '127.0.0.1', port: 0 }
   }
-  if (nodes === 1) return [node('node', runtime)]
-  const workers = Array.from({ length: nodes - 1 }, (_, index) => node(`node-${index + 1}`, runtime))
-  return [node('gateway', null), ...workers]
+  if (nodes === 1) return [node('node', true, runtime)]
+  const workers = Array.from({ length: nodes - 1 }, (_, index) => node(`node-${index + 1}`, false, runtime))
+  return [node('gateway', true, null), ...workers]
 }
 
 /** The authority of a mesh of several nodes; its library is loaded only there (23 MB). Throws where its folder cannot be used. */

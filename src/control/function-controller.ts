@@ -11,7 +11,6 @@ export interface ControllerHooks {
   send(engine: string, message: ToEngine): void
   broadcast(message: ToEngine): void
   instanceStarting(instance: Instance): void
-  instanceGone(instance: Instance, why: string): void
   /** Something that a user should read. */
   notice(text: string): void
 }
@@ -155,7 +154,7 @@ export class FunctionController {
       starting: (instance) => this.#hooks.instanceStarting(instance),
       ready: (instance) => this.#ready(instance, spec),
       stopping: (instance) => this.#stopping(instance),
-      gone: (instance, why) => this.#gone(instance, why),
+      gone: (instance) => this.#gone(instance),
       failed: (reason, retryAt) => this.#failed(reason, retryAt),
     })
     return { spec, name, set }
@@ -184,11 +183,10 @@ export class FunctionController {
     this.#retiring.delete(id)
   }
 
-  #gone(instance: Instance, why: string): void {
+  #gone(instance: Instance): void {
     this.#retired(instance.id)
     this.#ledger.removeInstance(instance.id)
     this.#share()
-    this.#hooks.instanceGone(instance, why)
   }
 
   #failed(reason: string, retryAt: number): void {

@@ -12,7 +12,7 @@ export class HostedBook {
     const instances = this.#instances.get(key) ?? new Map()
     this.#instances.set(key, instances)
     instances.set(id, { node, slice: { id, host: address.host, port: address.port } })
-    node.fleet.broadcast(this.#message(node, key))
+    node.broadcast(this.#message(node, key))
   }
 
   remove({ function: key, id }: Instance): void {
@@ -21,7 +21,15 @@ export class HostedBook {
     if (!instances || !hosted) return
     instances.delete(id)
     if (instances.size === 0) this.#instances.delete(key)
-    hosted.node.fleet.broadcast(this.#message(hosted.node, key))
+    hosted.node.broadcast(this.#message(hosted.node, key))
+  }
+
+  /** The node is gone, and what it hosted with it. */
+  removeNode(node: MeshNode): void {
+    for (const [key, instances] of this.#instances) {
+      for (const [id, hosted] of instances) if (hosted.node === node) instances.delete(id)
+      if (instances.size === 0) this.#instances.delete(key)
+    }
   }
 
   /** What a new engine of the node is told; also one that has forgotten a function. */

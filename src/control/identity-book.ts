@@ -12,8 +12,6 @@ const TICKET_KEY_BYTES = 48
 
 export interface IdentityBookOptions {
   authority: CertificateAuthority
-  /** The names of the nodes, each of which has ticket keys of its own. */
-  nodes: readonly string[]
   trustDomains: readonly string[]
   /** Whether the engine's node may speak for the principal. */
   mayHold(engine: string, principal: string): boolean
@@ -59,7 +57,7 @@ export class IdentityBook {
     return {
       domains: [...this.#trustDomains],
       anchors: this.#anchors.map(({ epoch, certificate }) => ({ epoch, certificate })),
-      ticketKeys: this.#ticketKeys.get(node)!,
+      ticketKeys: this.#ticketKeysOf(node),
     }
   }
 
@@ -174,8 +172,16 @@ export class IdentityBook {
     }
   }
 
+  #ticketKeysOf(node: string): Buffer {
+    const known = this.#ticketKeys.get(node)
+    if (known) return known
+    const keys = randomBytes(TICKET_KEY_BYTES)
+    this.#ticketKeys.set(node, keys)
+    return keys
+  }
+
   #newTicketKeys(): void {
-    for (const node of this.#options.nodes) this.#ticketKeys.set(node, randomBytes(TICKET_KEY_BYTES))
+    for (const node of this.#ticketKeys.keys()) this.#ticketKeys.set(node, randomBytes(TICKET_KEY_BYTES))
   }
 }
 

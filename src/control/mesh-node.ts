@@ -1,58 +1,45 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import type { EngineQuery, FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import type { NodeAddress } from '../dataplane/node-messages.ts'
-import type { Runtime } from '../runtime/runtime.ts'
-import { EgressAddresses } from './egress-addresses.ts'
-import { EngineFleet, type FleetEvents, type SpawnEngine } from './engine-fleet.ts'
-import { ListenerPlan, type ListenFailure } from './listener-plan.ts'
+import type { InstanceListener } from '../runtime/instance.ts'
+import type { InstanceSet } from '../runtime/instance-set.ts'
 
-/** What a node is to be. */
-export interface NodePlan {
-  name: string
-  /** Engines that share its traffic. */
-  engines: number
-  spawn: SpawnEngine
-  /** Runs instances of functions here; null: the node only takes requests from outside. */
-  runtime: Runtime | null
-  /** The address at which its engines take what other nodes' engines send; in a mesh of one node nobody does. */
-  host: string
+/** What a node's engines do that concerns the whole mesh. */
+export interface NodeEvents {
+  /** A new engine accepts messages: gives those that bring it to the present state. */
+  started(engine: string): ToEngine[]
+  message(engine: string, message: FromEngine): void
+  /** The engine died and is started again; what it held is free. */
+  died(engine: string, how: string): void
 }
 
-/** A group of engines in one place, with the instances that they serve directly. */
-export class MeshNode {
-  readonly plan: NodePlan
-  readonly fleet: EngineFleet
-  readonly listeners: ListenerPlan
-  /** From where its functions call others. */
-  readonly egress: EgressAddresses
-  #address: NodeAddress | null = null
-
-  /** `prefix` begins its engines' names. */
-  constructor(plan: NodePlan, prefix: string, events: FleetEvents, notice: (text: string) => void) {
-    this.plan = plan
-    this.fleet = new EngineFleet(plan.spawn, events, prefix)
-    this.listeners = new ListenerPlan(
-      () => this.fleet.engines(),
-      (engine, message) => this.fleet.send(engine, message),
-      notice,
-    )
-    this.egress = new EgressAddresses(this.listeners, '127.0.0.1', notice)
-  }
-
-  get name(): string {
-    return this.plan.name
-  }
-
-  /** Where other nodes' engines reach it; null before `openAddress`, and where it runs no instances. */
-  get address(): NodeAddress | null {
-    return this.#address
-  }
-
-  /** Opens the address for other nodes' engines; resolves with why that can't be done, or null. */
-  async openAddress(): Promise<ListenFailure | null> {
-    const { name, host, runtime } = this.plan
-    if (runtime === null) return null
-    const opened = await this.listeners.open(`node ${name}`, host, 0, { kind: 'node' })
-    if (!opened.ok) return opened.failure
-    this.#address = { name, host, port: opened.port }
-    return null
-  }
+/** A group of engines in one place, with the instances that they serve directly: in this process's machine or another. */
+export interface MeshNode {
+  readonly name: string
+  /** It takes requests from outside. */
+  readonly isGateway: boolean
+  /** Instances of functions run there. */
+  readonly runsInstances: boolean
+  /** Where other nodes' engines reach it; null: they need not, or it is not open yet. */
+  readonly address: NodeAddress | null
+  /** The engines that accept messages. Their names are unique in a mesh. */
+  engines(): string[]
+  /** Whether it is one of its engines, that has not ended. */
+  has(engine: string): boolean
+  pids(): { engine: string; pid: number | undefined }[]
+  send(engine: string, message: ToEngine): void
+  broadcast(message: ToEngine): void
+  /** Asks every engine; those that do not answer in time are left out. */
+  query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]>
+  /** Opens the address from which a function calls others; resolves when it is open. */
+  openEgress(key: string, engines: 'all' | 'one'): Promise<void>
+  closeEgress(key: string): void
+  /** The address of a function, or of one of its instances; null where there is none. */
+  egressUrl(key: string, instance: string | null): string | null
+  /** The instances of one revision there; none yet. Each has an egress address of its own, of which its environment tells. */
+  createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet
+  /** Engines accept nothing more from outside, or at all; resolves when what is under way has ended, or at `deadline` (ms since the epoch). */
+  drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void>
+  /** Ends its engines and instances. */
+  close(): Promise<void>
 }

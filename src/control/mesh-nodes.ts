@@ -1,24 +1,35 @@
 import type { EndpointSlice, EngineQuery, ToEngine } from '../dataplane/engine-messages.ts'
-import type { ListenFailure } from './listener-plan.ts'
 import type { MeshNode } from './mesh-node.ts'
 
-/** All nodes of a mesh; the first takes requests from outside. Engines' names are unique among them. */
+/** All nodes of a mesh. */
 export class MeshNodes {
-  readonly all: readonly MeshNode[]
+  readonly #all: MeshNode[] = []
+  readonly #several: boolean
   /** Instances' nodes, by the instances' ids. */
   readonly #hosts = new Map<string, MeshNode>()
 
-  constructor(all: readonly MeshNode[]) {
-    this.all = all
+  /** `several`: nodes may come that reach each other's instances by the nodes' own addresses. */
+  constructor(several: boolean) {
+    this.#several = several
   }
 
-  get gateway(): MeshNode {
-    return this.all[0]!
+  get all(): readonly MeshNode[] {
+    return this.#all
+  }
+
+  add(node: MeshNode): void {
+    this.#all.push(node)
+  }
+
+  /** What it hosted is on no node any more. */
+  remove(node: MeshNode): void {
+    this.#all.splice(this.#all.indexOf(node), 1)
+    for (const [instance, host] of this.#hosts) if (host === node) this.#hosts.delete(instance)
   }
 
   /** Those that run instances. */
   get workers(): MeshNode[] {
-    return this.all.filter(({ plan }) => plan.runtime !== null)
+    return this.#all.filter(({ runsInstances }) => runsInstances)
   }
 
   /**
@@ -26,19 +37,26 @@ export class MeshNodes {
    * instances serves its functions' calls itself.
    */
   forwards(node: MeshNode): boolean {
-    return this.workers.length > 1 || !this.workers.includes(node)
+    return this.workers.length > 1 || !node.runsInstances
   }
 
   nodeOf(engine: string): MeshNode | undefined {
-    return this.all.find(({ fleet }) => fleet.has(engine))
+    return this.#all.find((node) => node.has(engine))
+  }
+
+  /** The nodes that run instances, in the order in which a function uses them: the first is its home. */
+  ranked(key: string): MeshNode[] {
+    const { workers } = this
+    if (workers.length === 0) return []
+    let hash = 0
+    for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) >>> 0
+    const first = hash % workers.length
+    return [...workers.slice(first), ...workers.slice(0, first)]
   }
 
   /** The node where a function's own address is, and its first instance. */
-  homeOf(key: string): MeshNode {
-    const { workers } = this
-    let hash = 0
-    for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) >>> 0
-    return workers[hash % workers.length]!
+  homeOf(key: string): MeshNode | undefined {
+    return this.ranked(key)[0]
   }
 
   place(instance: string, node: MeshNode): void {
@@ -49,57 +67,45 @@ export class MeshNodes {
     return this.#hosts.get(instance)
   }
 
-  remove(instance: string): void {
+  forget(instance: string): void {
     this.#hosts.delete(instance)
   }
 
-  /** Resolves once all engines accept messages and all nodes' addresses connections, or with what went wrong. */
-  async start(): Promise<
-    { kind: 'engines'; message: string } | { kind: 'address'; failure: ListenFailure } | null
-  > {
-    const problems = await Promise.all(this.all.map(({ fleet, plan }) => fleet.start(plan.engines)))
-    const problem = problems.find((one) => one !== null)
-    if (problem !== undefined) return { kind: 'engines', message: problem }
-    if (this.all.length === 1) return null
-    for (const node of this.all) {
-      const failure = await node.openAddress()
-      if (failure) return { kind: 'address', failure }
-    }
-    return null
-  }
-
   engines(): string[] {
-    return this.all.flatMap(({ fleet }) => fleet.engines())
+    return this.#all.flatMap((node) => node.engines())
   }
 
   pids(): { engine: string; pid: number | undefined }[] {
-    return this.all.flatMap(({ fleet }) => fleet.pids())
+    return this.#all.flatMap((node) => node.pids())
   }
 
   send(engine: string, message: ToEngine): void {
-    this.nodeOf(engine)?.fleet.send(engine, this.told(engine, message))
+    this.nodeOf(engine)?.send(engine, this.told(engine, message))
   }
 
+  /** To all engines the same; no message that depends on the engine's node. */
   broadcast(message: ToEngine): void {
-    for (const engine of this.engines()) this.send(engine, message)
+    for (const node of this.#all) node.broadcast(message)
   }
 
   async query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
-    return (await Promise.all(this.all.map(({ fleet }) => fleet.query(query)))).flat()
+    return (await Promise.all(this.#all.map((node) => node.query(query)))).flat()
   }
 
   /** A request that came in at one node may need any other, so all take a step together. */
   async drain(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs
-    const fleets = this.all.map(({ fleet }) => fleet)
-    await Promise.all(fleets.map((fleet) => fleet.drainStep('drain-gateway', deadline)))
-    await Promise.all(fleets.map((fleet) => fleet.drainStep('drain', deadline)))
-    for (const fleet of fleets) fleet.kill()
+    await Promise.all(this.#all.map((node) => node.drainStep('drain-gateway', deadline)))
+    await Promise.all(this.#all.map((node) => node.drainStep('drain', deadline)))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map((node) => node.close()))
   }
 
   /** A message as this engine is to have it: with the nodes of instances to which it does not connect itself. */
   told(engine: string, message: ToEngine): ToEngine {
-    if (message.type !== 'endpoints' || this.all.length === 1) return message
+    if (message.type !== 'endpoints' || !this.#several) return message
     const node = this.nodeOf(engine)
     if (!node || !this.forwards(node)) return message
     return { ...message, endpoints: message.endpoints.flatMap((endpoint) => this.#located(endpoint)) }

@@ -11,10 +11,11 @@ import { HostedBook } from './hosted-book.ts'
 import { IdentityBook } from './identity-book.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import type { ListenFailure } from './listener-plan.ts'
-import { MeshNode, type NodePlan } from './mesh-node.ts'
+import { LocalNode, type NodePlan, type NodeStartProblem } from './local-node.ts'
+import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
 import { functionSlice, meshSlice } from './mesh-slices.ts'
-import { spreadSet } from './placement.ts'
+import { type Place, PlacedSet } from './placement.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
 
@@ -30,9 +31,9 @@ export const ENGINES = 'ENGINES'
 
 export interface MeshOptions {
   gateway: { host: string; port: number }
-  /** The first takes requests from outside; at least one runs instances. */
+  /** Nodes of this process; others may join. */
   nodes: readonly NodePlan[]
-  /** Issues the certificates by which several nodes know each other's workloads; null for one node. */
+  /** Issues the certificates by which several nodes know each other's workloads; null: there is one node and no other joins. */
   authority: CertificateAuthority | null
   /** Who leases the requests of rate limits; absent: this process, which forgets them when it ends. */
   quota?: QuotaSource
@@ -47,12 +48,15 @@ export interface NodeStatus {
   /** Where other nodes' engines reach it; null: they need not. */
   address: string | null
   engines: string[]
+  /** Further instances may start there. */
+  schedulable: boolean
 }
 
 /** A whole mesh on one machine: its functions under control, its engines, its gateway. */
 export class Mesh {
   readonly #options: MeshOptions
   readonly #nodes: MeshNodes
+  readonly #local: readonly LocalNode[]
   readonly #hosted = new HostedBook()
   /** null: the mesh has one node. */
   readonly #identities: IdentityBook | null
@@ -62,6 +66,12 @@ export class Mesh {
   readonly #contended = new Set<FunctionController>()
   /** Controllers of deleted functions whose instances still work on their last requests. */
   readonly #leaving = new Set<FunctionController>()
+  /** The sets of instances that follow the nodes that there are. */
+  readonly #placed = new Set<PlacedSet>()
+  /** Nodes on which no further instances start. */
+  readonly #cordoned = new Set<string>()
+  /** Where functions' own addresses are open. */
+  readonly #egressHomes = new Map<string, MeshNode>()
   readonly #userPolicies: UserPolicyHub
   readonly #keySets: KeySetHub
   readonly #quota: QuotaHub
@@ -73,7 +83,9 @@ export class Mesh {
   constructor(compiled: CompiledMesh, options: MeshOptions) {
     this.#compiled = compiled
     this.#options = options
-    this.#nodes = new MeshNodes(options.nodes.map((plan) => this.#newNode(plan)))
+    this.#nodes = new MeshNodes(options.authority !== null)
+    this.#local = options.nodes.map((plan) => this.#newNode(plan))
+    for (const node of this.#local) this.#nodes.add(node)
     this.#identities = options.authority && this.#newIdentities(options.authority)
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#nodes.send(engine, message))
     this.#keySets = new KeySetHub({ broadcast: (message) => this.#nodes.broadcast(message), ...options })
@@ -87,21 +99,52 @@ export class Mesh {
   /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't (the code may be ENGINES). */
   async start(): Promise<ListenFailure | null> {
     for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
-    const problem = await this.#nodes.start()
+    const problem = await this.#startLocal()
     if (problem?.kind === 'engines') return { code: ENGINES, message: problem.message }
     if (problem?.kind === 'address') return problem.failure
     // What was ready before the nodes had their addresses.
     for (const controller of this.#controllers.values()) controller.tellAgain()
     const { host, port } = this.#options.gateway
-    const gateway = this.#nodes.gateway.listeners.open('gateway', host, port, { kind: 'gateway' })
+    const gateway = this.#local.find(({ isGateway }) => isGateway)?.openGateway(host, port)
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
-    const spares = this.#nodes.workers.map((node) => node.egress.fill())
+    const workers = this.#local.filter(({ runsInstances }) => runsInstances)
+    const spares = workers.map((node) => node.fillEgress())
     const opened = await gateway
-    if (!opened.ok) return opened.failure
-    this.#gatewayPort = opened.port
+    if (opened && !opened.ok) return opened.failure
+    this.#gatewayPort = opened?.port ?? 0
     await Promise.all([...egress, ...spares])
     this.#timers = [setInterval(() => this.#scale(), SCALE_MS), setInterval(() => this.#turn(), TURN_MS)]
     return null
+  }
+
+  /** A node of another process joins; it is told all that it needs from here on. */
+  attach(make: (events: NodeEvents) => MeshNode): MeshNode {
+    const node: MeshNode = make(this.#eventsOf(() => node))
+    this.#nodes.add(node)
+    this.#nodesChanged()
+    return node
+  }
+
+  /** The node is gone, and with it its engines and instances. */
+  detach(node: MeshNode): void {
+    const engines = node.pids()
+    this.#nodes.remove(node)
+    for (const { engine } of engines) {
+      this.#identities?.engineDied(engine)
+      this.#forgetEngine(engine)
+    }
+    this.#hosted.removeNode(node)
+    for (const [key, home] of this.#egressHomes) if (home === node) this.#egressHomes.delete(key)
+    this.#nodesChanged()
+  }
+
+  /** Whether further instances may start on a node; false where there is no such node. */
+  setSchedulable(name: string, schedulable: boolean): boolean {
+    if (!this.#nodes.all.some((node) => node.name === name)) return false
+    if (schedulable) this.#cordoned.delete(name)
+    else this.#cordoned.add(name)
+    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
+    return true
   }
 
   /** Brings a new state of the manifests into force: only what changed is touched. */
@@ -158,17 +201,17 @@ export class Mesh {
   }
 
   egressUrl(key: string, instance: string | null = null): string | null {
-    const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#nodes.homeOf(key)
-    return node.egress.url(key, instance)
+    const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#egressHomes.get(key)
+    return node?.egressUrl(key, instance) ?? null
   }
 
   nodes(): NodeStatus[] {
-    const { gateway, workers, all } = this.#nodes
-    return all.map((node) => ({
+    return this.#nodes.all.map((node) => ({
       node: node.name,
-      roles: [...(node === gateway ? ['gateway'] : []), ...(workers.includes(node) ? ['functions'] : [])],
+      roles: [...(node.isGateway ? ['gateway'] : []), ...(node.runsInstances ? ['functions'] : [])],
       address: node.address && `${node.address.host}:${node.address.port}`,
-      engines: node.fleet.engines(),
+      engines: node.engines(),
+      schedulable: !this.#cordoned.has(node.name),
     }))
   }
 
@@ -200,13 +243,15 @@ export class Mesh {
     for (const engine of engines) this.#forgetEngine(engine)
     this.#quota.close()
     this.#identities?.close()
-    const runtimes = new Set(this.#nodes.workers.map(({ plan }) => plan.runtime!))
-    await Promise.all([...runtimes].map((runtime) => runtime.close()))
+    await this.#nodes.close()
   }
 
   /** Servers that others run may call at any rate; a process calls from its instances' own addresses. */
   #openEgress(spec: FunctionSpec): Promise<void> {
-    return this.#nodes.homeOf(spec.key).egress.openFunction(spec.key, isExternal(spec) ? 'all' : 'one')
+    const home = this.#nodes.homeOf(spec.key)
+    if (!home) return Promise.resolve()
+    this.#egressHomes.set(spec.key, home)
+    return home.openEgress(spec.key, isExternal(spec) ? 'all' : 'one')
   }
 
   /** The function's controller, made when it is first needed: most functions of a mesh are idle. */
@@ -221,11 +266,9 @@ export class Mesh {
       createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
       send: (engine, message) => this.#nodes.send(engine, message),
       broadcast: (message) => this.#nodes.broadcast(message),
-      instanceStarting: (instance) => {
+      instanceStarting: () => {
         this.#instancesStarted++
-        this.#nodes.hostOf(instance.id)?.egress.openInstance(spec.key, instance.id)
       },
-      instanceGone: (instance) => this.#nodes.hostOf(instance.id)?.egress.closeInstance(instance.id),
       notice,
     })
     this.#controllers.set(spec.key, controller)
@@ -233,23 +276,26 @@ export class Mesh {
     return controller
   }
 
-  /** Servers that others run are of no node; one speaks for them. */
   #createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
-    const home = this.#nodes.homeOf(spec.key)
-    const others = isExternal(spec) ? [] : this.#nodes.workers.filter((node) => node !== home)
-    const sets = [home, ...others].map((node) =>
-      node.plan.runtime!.createSet(spec, {
-        revision,
-        listener: this.#onNode(node, listener),
-        environment: (instance) => this.#environment(node, spec.key, instance.id),
-      }),
-    )
-    return sets.length === 1 ? sets[0]! : spreadSet(spec, revision, sets)
+    const most = isExternal(spec) ? 1 : Number.POSITIVE_INFINITY
+    const set = new PlacedSet(spec, revision, most, ({ name }) => {
+      const node = this.#nodes.all.find((one) => one.name === name)!
+      return node.createSet(spec, revision, this.#onNode(node, listener))
+    })
+    this.#placed.add(set)
+    const drain = set.drain.bind(set)
+    set.drain = () => drain().finally(() => this.#placed.delete(set))
+    set.setPlaces(this.#placesFor(spec))
+    return set
+  }
+
+  #placesFor({ key }: FunctionSpec): Place[] {
+    return this.#nodes.ranked(key).map(({ name }) => ({ name, schedulable: !this.#cordoned.has(name) }))
   }
 
   /** Its engines know an instance before others may send requests for it. */
   #onNode(node: MeshNode, listener: InstanceListener): InstanceListener {
-    const several = this.#nodes.all.length > 1
+    const several = this.#identities !== null
     return {
       ...listener,
       starting: (instance) => {
@@ -263,22 +309,14 @@ export class Mesh {
       gone: (instance: Instance, why) => {
         listener.gone(instance, why)
         this.#hosted.remove(instance)
-        this.#nodes.remove(instance.id)
+        this.#nodes.forget(instance.id)
       },
     }
   }
 
-  async #environment({ egress }: MeshNode, key: string, instance: string): Promise<Record<string, string>> {
-    await egress.instanceReady(instance)
-    const url = egress.url(key, instance)
-    if (url === null) return {}
-    // A request to the address itself, with the callee in Host, needs no proxy.
-    const { host } = new URL(url)
-    return { HTTP_PROXY: url, http_proxy: url, NO_PROXY: host, no_proxy: host, MAYFLY_URL: url }
-  }
-
   #removeFunction(key: string): void {
-    this.#nodes.homeOf(key).egress.closeFunction(key)
+    this.#egressHomes.get(key)?.closeEgress(key)
+    this.#egressHomes.delete(key)
     const controller = this.#controllers.get(key)
     if (!controller) return
     this.#controllers.delete(key)
@@ -288,25 +326,51 @@ export class Mesh {
     void controller.remove().then(() => this.#leaving.delete(controller))
   }
 
-  #newNode(plan: NodePlan): MeshNode {
-    const prefix = this.#options.nodes.length === 1 ? 'engine' : `${plan.name}-engine`
-    const node: MeshNode = new MeshNode(
+  #newNode(plan: NodePlan): LocalNode {
+    const prefix = this.#options.authority === null ? 'engine' : `${plan.name}-engine`
+    const node: LocalNode = new LocalNode(
       plan,
       prefix,
-      {
-        started: (engine) => this.#engineStarted(node, engine),
-        message: (engine, message) => this.#engineMessage(node, engine, message),
-        died: (engine, how) => this.#engineDied(node, engine, how),
-      },
+      this.#eventsOf(() => node),
       this.#options.notice,
     )
     return node
   }
 
+  #eventsOf(node: () => MeshNode): NodeEvents {
+    return {
+      started: (engine) => this.#engineStarted(node(), engine),
+      message: (engine, message) => this.#engineMessage(node(), engine, message),
+      died: (engine, how) => this.#engineDied(engine, how),
+    }
+  }
+
+  /** Resolves once all engines of this process accept messages and its nodes' addresses connections, or with what went wrong. */
+  async #startLocal(): Promise<NodeStartProblem | null> {
+    const problems = await Promise.all(this.#local.map((node) => node.start()))
+    const problem = problems.find((one) => one !== null)
+    if (problem) return problem
+    if (this.#identities === null) return null
+    for (const node of this.#local) {
+      const failure = await node.openAddress()
+      if (failure) return failure
+    }
+    return null
+  }
+
+  /** What nodes know of each other, and where instances may start, depends on which there are. */
+  #nodesChanged(): void {
+    this.#tellNodes()
+    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
+    for (const controller of this.#controllers.values()) controller.tellAgain()
+    for (const { spec } of this.#compiled.functions.values()) {
+      if (!this.#egressHomes.has(spec.key) && isExternal(spec)) void this.#openEgress(spec)
+    }
+  }
+
   #newIdentities(authority: CertificateAuthority): IdentityBook {
     return new IdentityBook({
       authority,
-      nodes: this.#nodes.all.map(({ name }) => name),
       trustDomains: trustDomains(this.#compiled.config),
       mayHold: (engine, principal) => this.#mayHold(engine, principal),
       send: (engine, message) => this.#nodes.send(engine, message),
@@ -320,8 +384,8 @@ export class Mesh {
   #mayHold(engine: string, principal: string): boolean {
     const node = this.#nodes.nodeOf(engine)
     if (!node) return false
-    if (principal === gatewayPrincipal(this.#compiled.config)) return node === this.#nodes.gateway
-    if (!this.#nodes.workers.includes(node)) return false
+    if (principal === gatewayPrincipal(this.#compiled.config)) return node.isGateway
+    if (!node.runsInstances) return false
     return [...this.#compiled.functions.values()].some(({ spec }) => spec.principal === principal)
   }
 
@@ -340,7 +404,7 @@ export class Mesh {
 
   #tellNodes(): void {
     for (const node of this.#nodes.all) {
-      for (const message of this.#nodeMessages(node)) node.fleet.broadcast(message)
+      for (const message of this.#nodeMessages(node)) node.broadcast(message)
     }
   }
 
@@ -359,17 +423,15 @@ export class Mesh {
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...this.#hosted.messages(node),
       ...endpoints.map((message) => this.#nodes.told(engine, message)),
-      ...node.listeners.forNewEngine(engine),
     ]
   }
 
   #hubNodes(): HubNode[] {
-    return this.#nodes.all.map(({ name, fleet }) => ({ name, engines: fleet.engines() }))
+    return this.#nodes.all.map((node) => ({ name: node.name, engines: node.engines() }))
   }
 
-  #engineDied(node: MeshNode, engine: string, how: string): void {
+  #engineDied(engine: string, how: string): void {
     this.#options.notice(`${engine} ended (${how}); another one is started`)
-    node.listeners.engineDied(engine)
     this.#identities?.engineDied(engine)
     this.#forgetEngine(engine)
   }
@@ -383,9 +445,6 @@ export class Mesh {
     switch (message.type) {
       case 'user-state':
         return this.#userPolicies.receive(engine, node.name, message.updates, this.#hubNodes())
-      case 'listening':
-      case 'listen-failed':
-        return node.listeners.receive(engine, message)
       case 'identity-wanted':
         return void this.#identities?.wanted(engine, message.principal)
       case 'quota':
