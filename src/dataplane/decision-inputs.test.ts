@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { IN_END, IN_POLICY_LEN, IN_POLICY_PTR, INPUT, OUTPUT, VARIABLE } from '../sidecar/layout/record.ts'
-import { DecisionInputs, fingerprint, restoreInput } from './decision-inputs.ts'
+import { restoreInput } from './decision-input.ts'
+import { DecisionInputs, fingerprint } from './decision-inputs.ts'
 import type { Decision } from './sidecar-decision.ts'
 
 const SIZE = 65_536

@@ -1,9 +1,10 @@
 import { IN_DIRECTION, IN_HEAD_LEN, IN_HEAD_PTR } from '../sidecar/layout/record.ts'
-import { type DecisionInput, fingerprint } from './decision-inputs.ts'
+import { bytesAt, type DecisionInput } from './decision-input.ts'
+import { fingerprint } from './decision-inputs.ts'
 import type { DecisionRecord, StageRecord } from './decision-ring.ts'
 import type { EngineContext } from './engine-context.ts'
 import { type RedactedHead, redactHead } from './redaction.ts'
-import { bytesAt, recordedAnswers } from './redecide.ts'
+import { recordedAnswers } from './redecide.ts'
 
 /** What deciding once more from the same input gives: a decision is pure, so anything but `same` needs an explanation. */
 export type Again =

@@ -26,8 +26,8 @@ test('a record is found as it was added', () => {
     record([stage('a/b', []), stage('c/d', [3, 1, 255, 255])]),
   ]
   for (const one of added) ring.add(one)
-  for (const one of added) assert.deepEqual(ring.find(one.requestId), one)
-  assert.equal(ring.find(randomUUID()), undefined)
+  for (const one of added) assert.deepEqual(ring.findAll(one.requestId), [one])
+  assert.deepEqual(ring.findAll(randomUUID()), [])
 })
 
 test('the oldest record makes room for the newest', () => {
@@ -35,7 +35,7 @@ test('the oldest record makes room for the newest', () => {
   const added = [record([]), record([]), record([])]
   for (const one of added) ring.add(one)
   assert.deepEqual(
-    added.map((one) => ring.find(one.requestId) !== undefined),
+    added.map((one) => ring.findAll(one.requestId).length > 0),
     [false, true, true],
   )
 })
@@ -43,8 +43,8 @@ test('the oldest record makes room for the newest', () => {
 test('a request without an id is not kept, and none is found by half an id', () => {
   const ring = new DecisionRing(2)
   ring.add({ ...record([]), requestId: '' })
-  assert.equal(ring.find(''), undefined)
+  assert.deepEqual(ring.findAll(''), [])
   const kept = record([])
   ring.add(kept)
-  assert.equal(ring.find(kept.requestId.slice(1)), undefined)
+  assert.deepEqual(ring.findAll(kept.requestId.slice(1)), [])
 })

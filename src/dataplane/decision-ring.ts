@@ -79,16 +79,6 @@ export class DecisionRing {
     }
   }
 
-  find(requestId: string): DecisionRecord | undefined {
-    if (requestId.length !== REQUEST_ID_BYTES) return undefined
-    const wanted = Buffer.from(requestId, 'latin1')
-    for (let slot = 0; slot < this.#size; slot++) {
-      const at = slot * SLOT_BYTES
-      if (wanted.equals(this.#bytes.subarray(at, at + REQUEST_ID_BYTES))) return this.#record(slot, requestId)
-    }
-    return undefined
-  }
-
   /** A function may send its request's id on with its own calls, so several may have it. */
   findAll(requestId: string): DecisionRecord[] {
     if (requestId.length !== REQUEST_ID_BYTES) return []

@@ -3,16 +3,11 @@
 import {
   ANSWER_HEADER,
   ANSWERS_HEADER,
-  IN_POLICY_LEN,
-  IN_POLICY_PTR,
   IN_STATE_LEN,
   IN_STATE_PTR,
-  INPUT,
   MAX_RUNS,
-  OUTPUT,
-  VARIABLE,
 } from '../sidecar/layout/record.ts'
-import type { DecisionInput } from './decision-inputs.ts'
+import { bytesAt, type DecisionInput } from './decision-input.ts'
 import type { Sidecars } from './sidecar.ts'
 import type { Answer, Decision, Need } from './sidecar-decision.ts'
 
@@ -74,21 +69,6 @@ export function redecide(
     for (const need of decision.needs) answers.push({ need, bytes: book.get(nameOf(need))! })
   }
   return { kind: 'failed', reason: 'the sidecar needs ever more' }
-}
-
-/** A text of the input record, "" where it has none; `offset` is an IN_* of a pointer with its length behind it. */
-export function inputText(input: DecisionInput, offset: number): string {
-  const length = input.bytes.readUInt32LE(INPUT + offset + 4)
-  return bytesAt(input, input.bytes.readUInt32LE(INPUT + offset), length).toString('utf8')
-}
-
-/** What lay at an address of the sandbox's variable input. */
-export function bytesAt({ bytes }: DecisionInput, address: number, length: number): Buffer {
-  if (length === 0) return Buffer.alloc(0)
-  const policy = bytes.readUInt32LE(IN_POLICY_PTR)
-  const hole = address < policy ? 0 : bytes.readUInt32LE(IN_POLICY_LEN)
-  const start = OUTPUT - INPUT + address - VARIABLE - hole
-  return bytes.subarray(start, start + length)
 }
 
 function nameOf({ kind, key }: Need): string {

@@ -30,7 +30,7 @@ import {
   STATIC_DATA,
   VARIABLE,
 } from '../sidecar/layout/record.ts'
-import { type DecisionInput, restoreInput } from './decision-inputs.ts'
+import { type DecisionInput, restoreInput } from './decision-input.ts'
 import type { Answer, ConnectionFacts } from './sidecar-decision.ts'
 
 /** A sandbox with the record's words at hand. */

@@ -30,7 +30,8 @@ import {
   RESULT_OPENED,
   VARIABLE,
 } from '../sidecar/layout/record.ts'
-import type { DecisionInput, DecisionInputs } from './decision-inputs.ts'
+import type { DecisionInput } from './decision-input.ts'
+import type { DecisionInputs } from './decision-inputs.ts'
 import {
   type Counted,
   countDecision,

@@ -16,10 +16,10 @@ import {
   VERDICT_DENY,
   VERDICT_SIZE,
 } from '../sidecar/layout/record.ts'
-import { type DecisionInput, inboundInput } from './decision-inputs.ts'
+import { bytesAt, type DecisionInput, inboundInput, inputText } from './decision-input.ts'
 import type { EngineContext } from './engine-context.ts'
 import { redactHead } from './redaction.ts'
-import { type AnswerBook, answerBook, bytesAt, inputText, type Redecider, redecide } from './redecide.ts'
+import { type AnswerBook, answerBook, type Redecider, redecide } from './redecide.ts'
 
 /** Another state of the mesh: functions whose policy is another one, and functions that are not there. */
 export interface OtherPolicies {
