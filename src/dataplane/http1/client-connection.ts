@@ -27,6 +27,8 @@ export class ClientConnection {
   #parsing = false
   /** A sidecar waits for what it needs to judge the head at the start of what was received. */
   #judging = false
+  /** An answer that a fault of its route holds back. */
+  #heldBack: NodeJS.Timeout | null = null
 
   constructor(engine: EngineContext, socket: Socket, facts: ConnectionFacts, origin: Origin) {
     this.engine = engine
@@ -153,6 +155,10 @@ export class ClientConnection {
 
   #act(admission: Exclude<Admission, { kind: 'incomplete' }>, startedAt: number, now: number): void {
     const { engine } = this
+    if (admission.kind === 'refused' && admission.delayMs) {
+      const { delayMs, ...answer } = admission
+      return this.#holdBack(delayMs, () => this.#act(answer, startedAt, now))
+    }
     engine.counters.requests++
     const rest = this.#received.subarray(admission.headLength)
     this.#received = EMPTY
@@ -168,6 +174,21 @@ export class ClientConnection {
     exchange.start(rest)
   }
 
+  /** Waits as for a sidecar's needs. */
+  #holdBack(ms: number, act: () => void): void {
+    const { counters } = this.engine
+    counters.requestsWaiting++
+    this.#judging = true
+    this.#timerKind = 'busy'
+    this.#heldBack = setTimeout(() => {
+      this.#heldBack = null
+      this.#judging = false
+      counters.requestsWaiting--
+      act()
+      this.#next()
+    }, ms)
+  }
+
   #onEnd(): void {
     if (this.#exchange === null && !this.#judging) return this.close()
     if (this.#exchange?.clientEnded()) return
@@ -180,6 +201,11 @@ export class ClientConnection {
     this.#closing = true
     this.#exchange?.clientGone(RESPONSE_FLAG_DC)
     this.#exchange = null
+    if (this.#heldBack === null) return
+    clearTimeout(this.#heldBack)
+    this.#heldBack = null
+    this.engine.counters.requestsWaiting--
+    this.engine.counters.clientsAborted++
   }
 
   /** The timer stays armed while a request is under way and is ignored then: re-arming it twice a request costs more. */
