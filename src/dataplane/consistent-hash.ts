@@ -12,15 +12,16 @@ interface Places {
 }
 
 /**
- * Each member at as many points of a ring as make up `minimumSize` together, at least one. When a member comes or goes,
- * only keys that it takes or had move, but for the few points by which the others' share is rounded.
+ * Each member at `minimumSize` points of a ring, so that only keys move that a member takes when it comes or had when it
+ * goes; of many members each has fewer, which make up RING_SIZE together, or `minimumSize` where that is more.
  */
 export function hashRing<Member>(
   members: readonly Member[],
   keyOf: (member: Member) => string,
   minimumSize: number,
 ): HashTable<Member> {
-  const each = Math.max(1, Math.ceil(minimumSize / Math.max(1, members.length)))
+  const most = Math.ceil(Math.max(minimumSize, RING_SIZE) / Math.max(1, members.length))
+  const each = Math.min(minimumSize, most)
   // Point and owner in one number, since only plain numbers are sorted fast: 32 bits of point, 20 of owner.
   const sorted = new Float64Array(each * members.length)
   let at = 0
@@ -102,4 +103,6 @@ function mix(hash: number): number {
 }
 
 const OWNERS = 2 ** 20
+/** Points up to which every member has as many as it may. */
+const RING_SIZE = 65_536
 const FREE = 0xffff_ffff
