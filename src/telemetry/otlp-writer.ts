@@ -66,6 +66,29 @@ export function writeBytesAttribute(
   return end(out, at, value_ + 6 + length, value_)
 }
 
+/** An attribute whose value is some bytes, and two parts of others behind them, all ASCII. */
+export function writePartsAttribute(
+  out: Buffer,
+  at: number,
+  key: AttributeKey,
+  first: Buffer,
+  from: Buffer,
+  start: number,
+  stop: number,
+  start2: number,
+  stop2: number,
+): number {
+  const value_ = at + key.value
+  begin(out, at, key)
+  out[value_ + 3] = STRING_VALUE
+  out.set(first, value_ + 6)
+  let end_ = value_ + 6 + first.length
+  end_ += from.copy(out, end_, start, stop)
+  end_ += from.copy(out, end_, start2, stop2)
+  writeLength(out, value_ + 4, end_ - value_ - 6)
+  return end(out, at, end_, value_)
+}
+
 /** An attribute whose value is a number below 2^14. */
 export function writeSmallAttribute(out: Buffer, at: number, key: AttributeKey, value: number): number {
   const value_ = at + key.value
@@ -138,9 +161,14 @@ export function writeLongLength(out: Buffer, at: number, length: number): void {
 
 /** A whole field with its content, as a message of its own. */
 export function field(number: number, content: Buffer): Buffer {
+  return Buffer.concat([fieldHead(number, content.length), content])
+}
+
+/** What stands in front of a field's content: its tag and length. */
+export function fieldHead(number: number, contentLength: number): Buffer {
   const head = [tag(number, BYTES)]
-  let length = content.length
+  let length = contentLength
   for (; length > 0x7f; length = Math.floor(length / 128)) head.push((length & 0x7f) | 0x80)
   head.push(length)
-  return Buffer.concat([Buffer.from(head), content])
+  return Buffer.from(head)
 }

@@ -2,15 +2,25 @@
 // when it ends, into memory that stays: nothing of it is left for the garbage collector.
 
 import type { SpanFacts } from '../dataplane/span-facts.ts'
-import { field } from './otlp-writer.ts'
+import { field, fieldHead } from './otlp-writer.ts'
 import { mostSpanBytes, TRACE_DIGITS, writeSpan } from './span-encoding.ts'
 
 const MOST_SERVICE = 256
 const FIRST_BYTES = 16_384
+/** Memory that so many batches in a row had no use for is let go. */
+const MOST_IDLE = 8
+
+interface Service {
+  /** What stands in front of its spans, without lengths: its resource, and the scope. */
+  readonly resource: Buffer
+  bytes: Buffer
+  length: number
+  idle: number
+}
 
 /** Spans of one collector, service by service, until `take`. */
 export class SpanBatch {
-  readonly #services = new Map<string, { bytes: Buffer; length: number }>()
+  readonly #services = new Map<string, Service>()
   #size = 0
 
   get size(): number {
@@ -22,7 +32,8 @@ export class SpanBatch {
     if (facts.trace.length !== TRACE_DIGITS) return
     let service = this.#services.get(facts.function)
     if (!service) {
-      service = { bytes: Buffer.allocUnsafeSlow(FIRST_BYTES), length: 0 }
+      const bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+      service = { resource: resourceOf(facts.function), bytes, length: 0, idle: 0 }
       this.#services.set(facts.function, service)
     }
     const most = mostSpanBytes(facts)
@@ -38,26 +49,32 @@ export class SpanBatch {
   /** The message with all spans; the batch is empty afterwards. */
   take(): Buffer {
     const parts: Buffer[] = []
-    for (const [name, { bytes, length }] of this.#services) {
-      if (length > 0) parts.push(resourceSpans(serviceName(name), bytes.subarray(0, length)))
+    for (const [name, service] of this.#services) {
+      if (service.length > 0) {
+        resourceSpans(parts, service)
+        service.length = 0
+        service.idle = 0
+      } else if (++service.idle === MOST_IDLE) this.#services.delete(name)
     }
-    this.#services.clear()
     this.#size = 0
     return Buffer.concat(parts)
   }
 }
 
-/** "namespace/name" as Istio's proxies call their services: "name.namespace". */
-function serviceName(key: string): string {
-  const slash = key.indexOf('/')
-  return slash < 0 ? key : `${key.slice(slash + 1)}.${key.slice(0, slash)}`
+const SCOPE = field(1, field(1, Buffer.from('mayfly')))
+
+/** ResourceSpans (field 1 of the request): the service's name, then one ScopeSpans (2) with all its spans. */
+function resourceSpans(parts: Buffer[], { resource, bytes, length }: Service): void {
+  const scopeSpans = fieldHead(2, SCOPE.length + length)
+  const all = resource.length + scopeSpans.length + SCOPE.length + length
+  parts.push(fieldHead(1, all), resource, scopeSpans, SCOPE, bytes.subarray(0, length))
 }
 
-/** ResourceSpans (field 1 of the request): the service's name, then one ScopeSpans with all its spans. */
-function resourceSpans(service: string, spans: Buffer): Buffer {
+/** Resource (field 1 of ResourceSpans) of "namespace/name", as Istio's proxies call their services: "name.namespace". */
+function resourceOf(key: string): Buffer {
+  const slash = key.indexOf('/')
+  const service = slash < 0 ? key : `${key.slice(slash + 1)}.${key.slice(0, slash)}`
   const name = Buffer.from(service.slice(0, MOST_SERVICE))
-  const attribute = field(1, Buffer.concat([field(1, Buffer.from('service.name')), field(2, field(1, name))]))
-  const scope = field(1, field(1, Buffer.from('mayfly')))
-  const scopeSpans = field(2, Buffer.concat([scope, spans]))
-  return field(1, Buffer.concat([field(1, attribute), scopeSpans]))
+  const attribute = Buffer.concat([field(1, Buffer.from('service.name')), field(2, field(1, name))])
+  return field(1, field(1, attribute))
 }

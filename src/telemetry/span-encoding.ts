@@ -10,6 +10,7 @@ import {
   writeBytesAttribute,
   writeHex,
   writeLongLength,
+  writePartsAttribute,
   writeSmallAttribute,
   writeText,
   writeTextAttribute,
@@ -22,6 +23,8 @@ export const TRACE_DIGITS = 64
 const MOST_METHOD = 32
 const MOST_CLUSTER = 400
 const MOST_HOST = 270
+const MOST_READY = 512
+const MOST_READY_BYTES = 1_024
 /** Above all that a span takes without its paths, its cluster and its tags: ids, times, names, figures. */
 const MOST_FIXED_BYTES = 1_024
 
@@ -60,6 +63,11 @@ const ERROR = attributeKey('error')
 const SPACE = 0x20
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
+const COLON = 0x3a
+const TAB = 0x09
+const LOWER = 0x20202020
+const HOST_WORD = 0x74736f68
+const HOST_NAME = 5
 const QUESTION_MARK = 0x3f
 
 /** Above what `writeSpan` writes for it, in bytes. */
@@ -81,20 +89,14 @@ export function writeSpan(out: Buffer, start: number, facts: SpanFacts): number 
   at = writeTime(out, at, START, facts.startMs)
   at = writeTime(out, at, END, facts.startMs + facts.durationMs)
   at = head === null ? writeText(out, at, NAME, 'request') : writeHead(out, at, head, facts.maxPath)
-  at = writeTextAttribute(out, at, COMPONENT, 'proxy')
-  at = writeSmallAttribute(out, at, STATUS_NUMBER, status)
-  at = writeTextAttribute(out, at, ENVOY_STATUS, String(status))
+  at = writeReady(out, at, STATUSES.of(status))
+  at = writeReady(out, at, FLAGS.of(facts.responseFlags))
+  if (facts.cluster !== '') at = writeReady(out, at, CLUSTERS.of(facts.cluster))
   at = writeTextAttribute(out, at, REQUEST_SIZE, String(facts.bytesReceived))
   at = writeTextAttribute(out, at, RESPONSE_SIZE, String(facts.bytesSent))
-  at = writeTextAttribute(out, at, RESPONSE_FLAGS, shortResponseFlags(facts.responseFlags))
-  if (facts.cluster !== '') {
-    const cluster = facts.cluster.slice(0, MOST_CLUSTER)
-    at = writeTextAttribute(out, at, CLUSTER, cluster)
-    at = writeTextAttribute(out, at, CLUSTER_NAME, cluster)
-  }
   if (facts.requestId !== '') at = writeTextAttribute(out, at, REQUEST_ID, facts.requestId)
   at = writeTags(out, at, facts)
-  if (status >= 500) at = writeError(out, at)
+  if (status >= 500) at = writeReady(out, at, FAILED)
   writeLongLength(out, start + 1, at - start - 4)
   return at
 }
@@ -121,33 +123,93 @@ function writeUrl(
   head: Buffer,
   pathStart: number,
   pathEnd: number,
-  targetEnd: number,
+  from: number,
 ): number {
-  const host = hostOf(head, targetEnd)
-  return writeTextAttribute(
+  const { start, end } = hostIn(head, from)
+  return writePartsAttribute(
     out,
     at,
     ENVOY_URL,
-    `http://${host}${head.toString('latin1', pathStart, pathEnd)}`,
+    SCHEME,
+    head,
+    start,
+    Math.min(end, start + MOST_HOST),
+    pathStart,
+    pathEnd,
   )
 }
 
-const HOST_LINE = /\r\nhost: ?([^\r]*)/i
+const SCHEME = Buffer.from('http://')
+const HOST_LINE = /\r\nhost:[ \t]*/i
+const NOWHERE = { start: 0, end: 0 }
 
-/** The value of the head's Host field, which is nearly always its first one. */
-function hostOf(head: Buffer, from: number): string {
-  const start = head.indexOf(LINE_FEED, from) + 1
-  const end = head.indexOf(CARRIAGE_RETURN, start)
-  const line = head.toString('latin1', start, Math.min(end, start + MOST_HOST))
-  if (/^host:/i.test(line)) return line.slice(line.indexOf(':') + 1).trim()
-  return HOST_LINE.exec(head.toString('latin1', from))?.[1]?.slice(0, MOST_HOST).trim() ?? ''
+/** Where the value of the head's Host field lies, which is nearly always its first one; `from` is in the first line. */
+function hostIn(head: Buffer, from: number): { start: number; end: number } {
+  const line = head.indexOf(LINE_FEED, from) + 1
+  if (line + HOST_NAME >= head.length) return NOWHERE
+  let start = line + HOST_NAME
+  // "host: " in little-endian words, in any case.
+  if ((head.readUInt32LE(line) | LOWER) !== HOST_WORD || head[line + 4] !== COLON) {
+    const found = HOST_LINE.exec(head.toString('latin1', from))
+    if (found === null) return NOWHERE
+    start = from + found.index + found[0].length
+  }
+  while (head[start] === SPACE || head[start] === TAB) start++
+  let end = head.indexOf(CARRIAGE_RETURN, start)
+  while (end > start && (head[end - 1] === SPACE || head[end - 1] === TAB)) end--
+  return { start, end }
 }
 
-function writeError(out: Buffer, start: number): number {
-  const at = writeTextAttribute(out, start, ERROR, 'true')
-  out[at] = STATUS
-  out[at + 1] = 2
-  out[at + 2] = STATUS_CODE
-  out[at + 3] = STATUS_ERROR
+function writeReady(out: Buffer, at: number, ready: Buffer): number {
+  out.set(ready, at)
+  return at + ready.length
+}
+
+/** Attributes that depend on one value, of which there are few: each is encoded once. */
+class ReadyAttributes<Key> {
+  readonly #known = new Map<Key, Buffer>()
+  readonly #encode: (out: Buffer, key: Key) => number
+
+  constructor(encode: (out: Buffer, key: Key) => number) {
+    this.#encode = encode
+  }
+
+  of(key: Key): Buffer {
+    let ready = this.#known.get(key)
+    if (ready === undefined) {
+      if (this.#known.size === MOST_READY) this.#known.clear()
+      ready = encoded((out) => this.#encode(out, key))
+      this.#known.set(key, ready)
+    }
+    return ready
+  }
+}
+
+const STATUSES = new ReadyAttributes<number>((out, status) => {
+  const at = writeTextAttribute(out, 0, COMPONENT, 'proxy')
+  return writeTextAttribute(
+    out,
+    writeSmallAttribute(out, at, STATUS_NUMBER, status),
+    ENVOY_STATUS,
+    String(status),
+  )
+})
+const FLAGS = new ReadyAttributes<number>((out, flags) =>
+  writeTextAttribute(out, 0, RESPONSE_FLAGS, shortResponseFlags(flags)),
+)
+const CLUSTERS = new ReadyAttributes<string>((out, name) => {
+  const cluster = name.slice(0, MOST_CLUSTER)
+  return writeTextAttribute(out, writeTextAttribute(out, 0, CLUSTER, cluster), CLUSTER_NAME, cluster)
+})
+
+/** Envoy's attribute, and OTLP's status of the span. */
+const FAILED = encoded((out) => {
+  const at = writeTextAttribute(out, 0, ERROR, 'true')
+  out.set([STATUS, 2, STATUS_CODE, STATUS_ERROR], at)
   return at + 4
+})
+
+function encoded(encode: (out: Buffer) => number): Buffer {
+  const out = Buffer.alloc(MOST_READY_BYTES)
+  return Buffer.from(out.subarray(0, encode(out)))
 }
