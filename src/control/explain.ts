@@ -1,9 +1,12 @@
 import type { StageRecord } from '../dataplane/decision-ring.ts'
 import { BOTH_SIDES, type ConnectionFacts, type DecisionRun, type Sidecars } from '../dataplane/sidecar.ts'
+import { readTakenRoute } from '../dataplane/taken-route.ts'
 import {
   DIRECTION_INBOUND,
   DIRECTION_INGRESS,
   DIRECTION_OUTBOUND,
+  IN_FLAG_SERVE,
+  REASON_ROUTE,
   VERDICT_SIZE,
 } from '../sidecar/layout/record.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
@@ -33,7 +36,8 @@ export interface ExplainedVerdict {
 
 export interface Explanation {
   /** undecided: policies need what only a real request brings. */
-  outcome: 'allowed' | 'denied' | 'refused' | 'undecided'
+  /** answered: a route answers it itself. */
+  outcome: 'allowed' | 'answered' | 'denied' | 'refused' | 'undecided'
   status: number
   /** What the client of a denied request is told. */
   text: string
@@ -62,7 +66,9 @@ export function explainRequest(
     tls: false,
   }
   const run = (records: StageRecord[]) =>
-    from ? judgeCall(sidecars, facts, head, from, to, records) : judge(sidecars, facts, head, to, to, records)
+    from
+      ? judgeCall(mesh, sidecars, facts, head, from, to, records)
+      : judgeCallee(mesh, sidecars, facts, head, to, records)
   const records: StageRecord[] = []
   const decision = run(records)
   const microseconds = typicalMicroseconds(() => run([]))
@@ -75,8 +81,9 @@ export function explainRequest(
     const needs = [...new Set(decision.needs.map(({ kind }) => needText(kind)))].join(' and ')
     return { outcome: 'undecided', status: 0, text: `it depends on ${needs}`, verdicts, microseconds }
   }
-  const { status, text } = decision.denial
-  return { outcome: status === 403 ? 'denied' : 'refused', status, text, verdicts, microseconds }
+  const { status, text, reason } = decision.denial
+  const outcome = reason === REASON_ROUTE ? 'answered' : status === 403 ? 'denied' : 'refused'
+  return { outcome, status, text, verdicts, microseconds }
 }
 
 /** The gateway does not know the name, whatever policies say. */
@@ -116,6 +123,7 @@ export function explainRecord(mesh: CompiledMesh, record: StageRecord): Explaine
 }
 
 function judgeCall(
+  mesh: CompiledMesh,
   sidecars: Sidecars,
   facts: ConnectionFacts,
   head: Buffer,
@@ -126,7 +134,24 @@ function judgeCall(
   const outbound = judge(sidecars, facts, head, from, to, records)
   if (outbound.kind !== 'forward') return outbound
   const inner = { ...facts, direction: DIRECTION_INBOUND, peer: from.spec.principal }
-  return judge(sidecars, inner, outbound.head, to, to, records)
+  return judgeCallee(mesh, sidecars, inner, outbound.head, to, records)
+}
+
+/** Judges by the callee, and by the function that its route leads to where that is another one. */
+function judgeCallee(
+  mesh: CompiledMesh,
+  sidecars: Sidecars,
+  facts: ConnectionFacts,
+  head: Buffer,
+  to: CompiledFunction,
+  records: StageRecord[],
+): DecisionRun {
+  const decision = judge(sidecars, facts, head, to, to, records)
+  if (decision.kind !== 'forward') return decision
+  const key = readTakenRoute(decision.route, to.routes)?.destination?.function ?? to.spec.key
+  const other = key === to.spec.key ? undefined : mesh.functions.get(key)
+  if (!other) return decision
+  return judge(sidecars, { ...facts, forwarded: true }, decision.head, other, other, records, IN_FLAG_SERVE)
 }
 
 function judge(
@@ -136,11 +161,12 @@ function judge(
   by: CompiledFunction,
   to: CompiledFunction,
   records: StageRecord[],
+  sides = BOTH_SIDES,
 ): DecisionRun {
   const opened = sidecars.open(head, 0, head.length, facts, Date.now(), Buffer.alloc(48, 1))
   if (opened.kind === 'incomplete') return { kind: 'failed', reason: 'the request is not a whole head' }
   if (opened.kind !== 'opened') return opened
-  const decision = sidecars.judge(by.policy.bytes, to.spec.key, to.spec.port, BOTH_SIDES, [])
+  const decision = sidecars.judge(by.policy.bytes, to.spec.key, to.spec.port, sides, [])
   const verdicts =
     decision.kind === 'forward'
       ? decision.verdicts
