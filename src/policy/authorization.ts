@@ -43,12 +43,14 @@ export function encodePolicies(
   fn: FunctionSpec,
   policies: readonly AuthorizationPolicy[],
   offset: number,
+  /** Policies that are judged besides, in another section. */
+  others: readonly AuthorizationPolicy[] = [],
 ): CompiledSection {
   const out = new ByteWriter()
   const rules: RuleName[] = []
   const problems: SectionProblem[] = []
   const domains = trustDomainsOf(input.config)
-  let headers = 0
+  let headers = others.reduce((count, policy) => count + headerConditions(policy), 0)
   for (const policy of policies) {
     const before = offset + out.length
     const headersBefore = headers

@@ -54,7 +54,8 @@ export function compileExternalAuthorization(
   const provider = providerOf(input, first)
   if (problems.length > 0 || !provider) return { ok: false, problems }
   const fixed = encodeProvider(first.spec.provider!.name, provider)
-  const encoded = encodePolicies(input, fn, policies, fixed.length)
+  const others = policiesFor(input, fn).filter(({ spec }) => spec.action !== 'CUSTOM')
+  const encoded = encodePolicies(input, fn, policies, fixed.length, others)
   if (!encoded.ok) return encoded
   fixed.writeUInt32LE(policies.length, EXTERNAL_POLICIES)
   fixed.writeUInt32LE(fixed.length, EXTERNAL_FIRST_POLICY)
