@@ -2,6 +2,7 @@ import type { AuthorizationPolicy, AuthorizationRule } from '../api/authorizatio
 import type { Source } from '../api/manifest-error.ts'
 import type { MeshView } from '../policy/compile-policy.ts'
 import { contradiction, fitRule } from '../policy/rule-fit.ts'
+import { hostCloseness, ruleHost } from '../policy/rule-host.ts'
 import { applies } from '../policy/selector.ts'
 import { calleeOf, callersOf, factsOf, type GraphCallee, type GraphCaller } from './graph.ts'
 
@@ -24,6 +25,7 @@ export function deadRules(view: MeshView): DeadRule[] {
   return [
     ...view.authorizationPolicies.flatMap((policy) => deadIn(view, policy, callers, callees)),
     ...idleSelectors(view),
+    ...strayHosts(view),
   ]
 }
 
@@ -31,7 +33,13 @@ export function deadRules(view: MeshView): DeadRule[] {
 function idleSelectors(view: MeshView): DeadRule[] {
   const selecting = [
     ...view.sidecars.map((one) => ({ one, labels: one.spec.workloadSelector?.labels })),
-    ...view.telemetries.map((one) => ({ one, labels: one.spec.selector?.matchLabels })),
+    ...[
+      ...view.peerAuthentications,
+      ...view.requestAuthentications,
+      ...(view.rateLimitPolicies ?? []),
+      ...view.telemetries,
+      ...(view.wasmPolicies ?? []),
+    ].map((one) => ({ one, labels: one.spec.selector?.matchLabels })),
   ]
   return selecting.flatMap(({ one, labels }) => {
     const { metadata, kind, source } = one
@@ -42,6 +50,16 @@ function idleSelectors(view: MeshView): DeadRule[] {
     return [
       { kind, policy: `${metadata.namespace}/${metadata.name}`, rule: null, source, why: SELECTS_NOTHING },
     ]
+  })
+}
+
+/** DestinationRules for no function. */
+function strayHosts({ destinationRules, functions }: MeshView): DeadRule[] {
+  return destinationRules.flatMap(({ kind, metadata, spec, source }) => {
+    const host = ruleHost(spec.host, metadata.namespace)
+    if (functions.some((fn) => hostCloseness(host, fn) >= 0)) return []
+    const why = `host ${spec.host} names no function`
+    return [{ kind, policy: `${metadata.namespace}/${metadata.name}`, rule: null, source, why }]
   })
 }
 

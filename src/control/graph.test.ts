@@ -263,6 +263,38 @@ test('a rule behind a DENY that refuses all of its calls never matches, and one 
   assert.deepEqual(dead(open, deny('no', [{ to: to({ paths: ['/a'] }) }])), [])
 })
 
+test('policies of other kinds that apply to nothing are told too', () => {
+  const of = (apiVersion: string, kind: string, spec: object, name = 'x') => ({
+    apiVersion,
+    kind,
+    metadata: { name, namespace: 'shop' },
+    spec,
+  })
+  const nobody = { selector: { matchLabels: { app: 'nobody' } } }
+  const found = dead(
+    of('security.istio.io/v1', 'PeerAuthentication', { ...nobody, mtls: { mode: 'STRICT' } }),
+    of('telemetry.istio.io/v1', 'Telemetry', { ...nobody, accessLogging: [{ disabled: true }] }),
+    of('networking.istio.io/v1', 'DestinationRule', {
+      host: 'ghost',
+      trafficPolicy: { connectionPool: { http: { http1MaxPendingRequests: 1 } } },
+    }),
+    of(
+      'networking.istio.io/v1',
+      'DestinationRule',
+      {
+        host: 'cart.shop.svc.cluster.local',
+        trafficPolicy: { connectionPool: { http: { http1MaxPendingRequests: 1 } } },
+      },
+      'y',
+    ),
+  )
+  assert.deepEqual(found, [
+    'shop/x#null: selects no function',
+    'shop/x#null: selects no function',
+    'shop/x#null: host ghost names no function',
+  ])
+})
+
 test('rules that can match are not told', () => {
   const rules = [
     { to: to({ paths: ['/{*}/a'], notPaths: ['/b*'] }) },
