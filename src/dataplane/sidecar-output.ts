@@ -60,7 +60,7 @@ const KNOWN_FLAGS = 63
 /** As large as a check service's body may be (external-authorizer.ts). */
 const MAX_TEXT = 32_768
 const MAX_HOST = 255
-const MAX_INSTANCE = 255
+const MAX_INSTANCE = 512
 const MAX_FIELD_LINES = 16_384
 const MAX_ROUTE = 4_096
 /** Field lines: printable or blank, each line ended, none empty. */

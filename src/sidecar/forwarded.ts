@@ -3,7 +3,7 @@
 
 import { isText } from './bytes.ts'
 import { setOf } from './field-classes.ts'
-import { isFromOutside } from './hop.ts'
+import { isForwarded, isFromOutside, outAttemptCount } from './hop.ts'
 import { outIp } from './ip-address.ts'
 import {
   FIELD_FORWARDED,
@@ -60,6 +60,7 @@ export function outForwardedFields(trustedProxies: i32, identity: i32, identityL
     outClientCert(identity)
     outText('\r\n')
   }
+  if (isForwarded()) outAttemptCount()
   outText('x-request-id: ')
   outBytes(requestIdPtr(), REQUEST_ID_LEN)
   outText('\r\n')

@@ -19,6 +19,8 @@ import {
   fieldValueLen,
   fieldValuePtr,
   inU32,
+  outBytes,
+  outText,
   outU32,
 } from './message.ts'
 
@@ -33,14 +35,28 @@ export function isFromOutside(): bool {
 
 /** Says which instance the sender chose; of two that are named none counts. */
 export function outInstance(): void {
+  const field = findInternal('x-mayfly-instance')
+  if (field < 0) return
+  outU32(OUT_INSTANCE_PTR, fieldValuePtr(field))
+  outU32(OUT_INSTANCE_LEN, fieldValueLen(field))
+}
+
+/** Passes on which attempt of the sender's this is, as Envoy says it. */
+export function outAttemptCount(): void {
+  const field = findInternal('x-envoy-attempt-count')
+  if (field < 0) return
+  outText('x-envoy-attempt-count: ')
+  outBytes(fieldValuePtr(field), fieldValueLen(field))
+  outText('\r\n')
+}
+
+/** Index of the only field of that name, -1 where there is none or more than one. */
+function findInternal(name: string): i32 {
   let found = -1
   for (let i = 0; i < fieldCount(); i++) {
-    if (fieldId(i) != FIELD_INTERNAL || !isText(fieldNamePtr(i), fieldNameLen(i), 'x-mayfly-instance'))
-      continue
-    if (found >= 0) return
+    if (fieldId(i) != FIELD_INTERNAL || !isText(fieldNamePtr(i), fieldNameLen(i), name)) continue
+    if (found >= 0) return -1
     found = i
   }
-  if (found < 0) return
-  outU32(OUT_INSTANCE_PTR, fieldValuePtr(found))
-  outU32(OUT_INSTANCE_LEN, fieldValueLen(found))
+  return found
 }

@@ -70,7 +70,8 @@ function head(path: string, sourceIp = '127.0.0.1'): Buffer {
     localPort: 2,
     tls: false,
   }
-  return withHop(Buffer.from(`GET ${path} HTTP/1.1\r\nhost: fn.test\r\n\r\n`), { instance, facts })
+  const bytes = Buffer.from(`GET ${path} HTTP/1.1\r\nhost: fn.test\r\n\r\n`)
+  return withHop(bytes, { instance, facts, caller: 'test/caller' })
 }
 
 const own = (one: { chain: string; key: string }): ConnectionOptions => ({ cert: one.chain, key: one.key })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { TestMesh } from '../start-mesh.ts'
-import { type Answer, askMesh, Client, counted, type TestServer } from './cluster.ts'
+import { type Answer, askMesh, Client, counted, type TestServer, until } from './cluster.ts'
 import { type NodeRow, type Seen, startNodes, startSeeing } from './nodes-world.ts'
 
 const rule = (path: string, from: object) =>
@@ -52,7 +52,10 @@ const meshes = new Map<number, TestMesh>()
 before(async () => {
   server = await startSeeing()
   for (const nodes of DIVISIONS) {
-    const config = { defaultConfig: { gatewayTopology: { numTrustedProxies: 1 } } }
+    const config = {
+      accessLogFile: '/dev/stdout',
+      defaultConfig: { gatewayTopology: { numTrustedProxies: 1 } },
+    }
     meshes.set(nodes, await startNodes(server, nodes, POLICIES, [], config))
   }
 })
@@ -215,4 +218,37 @@ test('requests between nodes went over mutual TLS, and sessions were resumed', a
   assert.equal(await counted(mesh, 'tlsPeersRefused'), 0)
   assert.equal(await counted(mesh, 'tlsHandshakesFailed'), 0)
   assert.equal(await counted(meshes.get(1)!, 'tlsHandshakes'), 0)
+})
+
+test('each request has one access-log line of its function, and is counted once by either side', async () => {
+  const lines = await ask(async (client, mesh) => {
+    for (const send of Object.values(FROM)) {
+      await send(client, mesh, '/open?logged')
+      await send(client, mesh, '/closed?logged')
+    }
+    await until(
+      async () => mesh.stdout.filter((line) => line.includes('?logged')).length,
+      (count) => count >= 10,
+    )
+    return mesh.stdout.filter((line) => line.includes('?logged')).length
+  })
+  // A caller's own sidecar writes one as well.
+  assert.equal(assertAlike(lines), 10)
+  const counts = await ask(async (client, mesh) => {
+    const { port } = new URL(mesh.metrics)
+    const { body } = await client.send({ path: '/metrics', port: Number(port) })
+    const total: Record<string, number> = {}
+    for (const line of body.split('\n')) {
+      const found = /^istio_requests_total\{(.*)\} (\d+)$/.exec(line)
+      const label = (name: string) => new RegExp(`${name}="([^"]*)"`).exec(found?.[1] ?? '')?.[1]
+      if (!found || label('destination_workload') !== 'fn') continue
+      const key = [label('reporter'), label('source_workload'), label('response_code')].join(' ')
+      total[key] = (total[key] ?? 0) + Number(found[2])
+    }
+    return total
+  })
+  const [one, two, three] = counts as [Record<string, number>, Record<string, number>, Record<string, number>]
+  assert.ok(one['destination caller 200']! > 0)
+  assert.deepEqual(two, one)
+  assert.deepEqual(three, one)
 })

@@ -40,6 +40,8 @@ export interface JudgedStage extends StageRecord {
   collector: string | null
   /** What is done with what its sidecars find out. */
   observation: FunctionObservation
+  /** IN_FLAG_ROUTE and IN_FLAG_SERVE: what was judged; the rest is, on another node. */
+  sides: number
   /** The other side of the call, where it is a function that this engine knows. */
   other: FunctionEntry | null
 }
@@ -91,6 +93,8 @@ export interface Admitted {
   way: Way | null
   /** The instance that the sender on another node has chosen; null: this engine chooses. */
   instance: string | null
+  /** What another node's engine is told of the connection; null: what the client's is. */
+  facts: ConnectionFacts | null
 }
 
 /** Where a request comes from. */
@@ -161,7 +165,7 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
   const client = { caller: null, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (decision) => {
-    const records = [record(callee, DIRECTION_INGRESS, decision, null)]
+    const records = [record(callee, DIRECTION_INGRESS, decision, null, duty.sides)]
     const admission = conclude(engine, sitting, client, callee, decision, null, [], records)
     return after(admission, (done) => asCaller(engine, engine.node?.gatewayPrincipal ?? '', done))
   })
@@ -179,7 +183,7 @@ function fromFunction(
   const target = callee?.slice.key ?? ''
   const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES, client: null }
   return after(judge(engine, sitting, duty), (outbound) => {
-    const records = [record(from, DIRECTION_OUTBOUND, outbound, callee ?? null)]
+    const records = [record(from, DIRECTION_OUTBOUND, outbound, callee ?? null, duty.sides)]
     if (outbound.kind === 'denied') {
       engine.counters.denied++
       const { denial } = outbound
@@ -208,7 +212,7 @@ function toCallee(
   const client = { caller: from.slice.key, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (inbound) => {
-    records.push(record(callee, DIRECTION_INBOUND, inbound, from))
+    records.push(record(callee, DIRECTION_INBOUND, inbound, from, duty.sides))
     const admission = conclude(engine, sitting, client, callee, inbound, outbound, stages, records)
     return after(admission, (done) => asCaller(engine, from.slice.principal, done))
   })
@@ -235,7 +239,9 @@ function fromNode(
     client: null,
   }
   return after(judge(engine, inner, duty), (decision) => {
-    const records = [record(callee, inner.facts.direction, decision, null)]
+    const from = hop.caller === null ? undefined : engine.functions.get(hop.caller)
+    const other = from?.slice.principal === inner.facts.peer ? from : null
+    const records = [record(callee, inner.facts.direction, decision, other ?? null, duty.sides)]
     const client = { caller: null, slot: 0 }
     const admission = settle(engine, client, callee, decision, null, [], records, null)
     return admission.kind === 'admitted' ? { ...admission, instance: hop.instance, way: null } : admission
@@ -264,7 +270,7 @@ function fromPlaintext(
       decision,
       null,
       [],
-      [record(callee, DIRECTION_INBOUND, decision, null)],
+      [record(callee, DIRECTION_INBOUND, decision, null, duty.sides)],
       null,
     ),
   )
@@ -304,10 +310,11 @@ function conclude(
       reusable: isReusable(flags, body),
     }
   }
-  const { entry } = other
-  return after(judge(engine, other.sitting, other.duty), (served) => {
-    records.push(record(entry, sitting.facts.direction, served, null))
-    return settle(engine, other.client, entry, served, framing, stages, records, taken)
+  const { entry, duty } = other
+  return after(judge(engine, other.sitting, duty), (served) => {
+    records.push(record(entry, sitting.facts.direction, served, null, duty.sides))
+    const admission = settle(engine, other.client, entry, served, framing, stages, records, taken)
+    return admission.kind === 'admitted' ? { ...admission, facts: other.sitting.facts } : admission
   })
 }
 
@@ -375,6 +382,7 @@ function settle(
     caller: client.caller,
     way: wayTo(callee, client.caller, decision.hash, taken),
     instance: null,
+    facts: null,
   }
 }
 
@@ -451,12 +459,13 @@ function record(
   direction: number,
   decision: Decision,
   other: FunctionEntry | null,
+  sides: number,
 ): JudgedStage {
   const { key, policyHash, collector, observation } = entry.slice
   const judged =
     decision.kind === 'denied' ? decision.denial : decision.kind === 'forward' ? decision : UNJUDGED
   const { verdicts, trace } = judged
-  return { function: key, policyHash, direction, verdicts, trace, collector, observation, other }
+  return { function: key, policyHash, direction, verdicts, trace, collector, observation, other, sides }
 }
 
 const EMPTY = Buffer.alloc(0)

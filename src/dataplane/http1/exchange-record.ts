@@ -1,7 +1,12 @@
 import type { Cel } from '../../api/cel.ts'
 import { type CelScope, evaluateCel } from '../../policy/evaluate-cel.ts'
 import { UNKNOWN_WORKLOAD } from '../../policy/workload.ts'
-import { DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../../sidecar/layout/record.ts'
+import {
+  DIRECTION_INGRESS,
+  DIRECTION_OUTBOUND,
+  IN_FLAG_ROUTE,
+  IN_FLAG_SERVE,
+} from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { MeteredExchange } from '../exchange-metrics.ts'
 import { ExchangeScope } from '../exchange-scope.ts'
@@ -19,6 +24,8 @@ export interface ExchangeRecord {
   stages: JudgedStage[]
   /** The head that was forwarded; null where none was. */
   head: Buffer | null
+  /** By the instance or its node; else by this engine itself. */
+  answered: boolean
   /** What each sidecar's response phase left, from the innermost outwards; missing where it failed. */
   observed: readonly Observed[]
   figures: ExchangeFigures
@@ -36,7 +43,8 @@ export function recordExchange(engine: EngineContext, record: ExchangeRecord): v
     const scope = new ExchangeScope(figures, seen?.values ?? null)
     count(engine, stage, metered, scope)
     const { client, server } = stage.observation
-    if (seen)
+    // Where the instance's node answered, it has written the callee's line.
+    if (seen && !(isJudgedElsewhere(stage) && record.answered))
       log(
         engine,
         seen,
@@ -68,7 +76,15 @@ function recordUnnamed(
   if (seen) log(engine, seen, server.logFilter, scope, figures)
 }
 
-/** At the gateway both sides are one sidecar; each is reported, as Istio's gateway and the workload behind it do. */
+/** The callee's own side is, by the engine of its instance's node. */
+function isJudgedElsewhere({ direction, sides }: JudgedStage): boolean {
+  return direction !== DIRECTION_OUTBOUND && (sides & IN_FLAG_SERVE) === 0
+}
+
+/**
+ * At the gateway of one node both sides are one sidecar; each is reported, as Istio's gateway and the workload behind it do.
+ * Where instances are on other nodes, each side is reported where it is judged.
+ */
 function count(engine: EngineContext, stage: JudgedStage, metered: MeteredExchange, scope: CelScope): void {
   const { metrics, mesh } = engine
   const { observation, other, direction } = stage
@@ -79,11 +95,13 @@ function count(engine: EngineContext, stage: JudgedStage, metered: MeteredExchan
     return metrics.count(observation.client, edge, metered, scope)
   }
   const isIngress = direction === DIRECTION_INGRESS
+  const { sides } = stage
   const source = isIngress ? mesh.gatewayObservation.workload : (peer ?? UNKNOWN_WORKLOAD)
-  if (isIngress) {
+  if (isIngress && (sides & IN_FLAG_ROUTE) !== 0) {
     const edge = { reporter: 'source', source, destination: own, mutual: false } as const
     metrics.count(observation.server, edge, metered, scope)
   }
+  if (isJudgedElsewhere(stage)) return
   const edge = { reporter: 'destination', source, destination: own, mutual: peer !== null } as const
   metrics.count(observation.server, edge, metered, scope)
 }

@@ -199,7 +199,8 @@ export class Exchange implements HoldUser {
     this.#deadlines.delivered(performance.now())
     const attempt = this.#attempts === null ? '' : `x-envoy-attempt-count: ${this.#attempts.number}\r\n`
     const endpoint = this.#instance.endpoint!
-    this.#deliver(this.#request.begin((head) => headTo(endpoint, head, this.#client.facts), attempt))
+    const { caller, facts } = this.#admitted
+    this.#deliver(this.#request.begin((head) => headTo(endpoint, head, facts ?? this.#client.facts, caller), attempt))
     if (this.#client.socket.isPaused() && this.#phase === 'sending') this.#client.socket.resume()
   }
 
@@ -390,7 +391,17 @@ export class Exchange implements HoldUser {
     const answeredAt = this.#reply ? null : this.#response!.startedAt
     const figures = this.#meter.figures(this.#request.bytes, answer.bodyBytes, answeredAt)
     const { status, observed } = answer
-    recordExchange(this.#engine, { requestId, time: this.#time, stages, head, status, observed, figures })
+    const answered = this.#reply === null
+    recordExchange(this.#engine, {
+      requestId,
+      time: this.#time,
+      stages,
+      head,
+      status,
+      answered,
+      observed,
+      figures,
+    })
   }
 
   // ---- time ----

@@ -28,6 +28,11 @@ export function linkTo(
 }
 
 /** The head as it goes to the instance, or to its node; `facts` are those of the client's connection. */
-export function headTo(endpoint: Endpoint, head: Buffer, facts: ConnectionFacts): Buffer {
-  return endpoint.node === null ? head : withHop(head, { instance: endpoint.id, facts })
+export function headTo(
+  endpoint: Endpoint,
+  head: Buffer,
+  facts: ConnectionFacts,
+  caller: string | null,
+): Buffer {
+  return endpoint.node === null ? head : withHop(head, { instance: endpoint.id, facts, caller })
 }

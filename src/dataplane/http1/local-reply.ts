@@ -87,6 +87,7 @@ export function answerRefused(
     status: reply.status,
     stages: records,
     head: null,
+    answered: false,
     observed: reply.observed,
     figures: {
       bytesReceived: 0,
