@@ -25,6 +25,8 @@ import {
   STEP_OTHER,
   STEP_SIZE,
 } from './layout/automaton.ts'
+import { IN_MEMORY } from './layout/record.ts'
+import { inU32 } from './message.ts'
 import { outPosition, outReserve, outRewind } from './writer.ts'
 
 /** A way is u32 step, then the places it has noted (u32 each, NO_PLACE: none yet). */
@@ -46,6 +48,8 @@ let lists: i32 = 0
 /** The list that is being added to. */
 let ways: i32 = 0
 let wayCount: i32 = 0
+/** Ways and steps that a search may still look at. */
+let left: i32 = 0
 
 /** Whether the program takes the text as a whole. */
 export function stepsMatch(program: i32, ptr: i32, len: i32): bool {
@@ -57,8 +61,23 @@ export function stepsMatch(program: i32, ptr: i32, len: i32): bool {
 
 /** Gets ready to search the text by a program that notes places. What is found may be asked for as long as the phase runs. */
 export function beginSearch(program: i32, ptr: i32, len: i32): bool {
-  return begin(program, ptr, len)
+  if (!begin(program, ptr, len)) return false
+  const fuel = inU32(IN_MEMORY) > SMALL_MEMORY ? LARGE_SEARCH : SMALL_SEARCH
+  left = fuel / (WAY_COST + places * PLACE_COST)
+  return true
 }
+
+/** Whether the text was too long for the searches in it: then what was found last does not count. */
+export function searchExhausted(): bool {
+  return left < 0
+}
+
+/** Fuel for all searches in one text in either memory, and about what each way takes of it for each byte. */
+const SMALL_SEARCH: i32 = 2000000
+const LARGE_SEARCH: i32 = 8000000
+const SMALL_MEMORY: u32 = 65536
+const WAY_COST: i32 = 80
+const PLACE_COST: i32 = 30
 
 /**
  * Finds the leftmost match that begins at the address `from` or later; of several there the one that is preferred. matchStart
@@ -67,6 +86,8 @@ export function beginSearch(program: i32, ptr: i32, len: i32): bool {
 export function findFrom(program: i32, from: i32): bool {
   memory.fill(marks, 0, (load<u16>(program + PROGRAM_STEPS) as i32) << 2)
   mark = 1
+  // Clearing the marks costs as well.
+  left -= (load<u16>(program + PROGRAM_STEPS) as i32) >> 4
   return run(program, from, false)
 }
 
@@ -118,6 +139,10 @@ function run(program: i32, start: i32, whole: bool): bool {
       currentCount = wayCount
     }
     if (currentCount == 0 && (found || whole)) return found
+    if (!whole) {
+      left -= currentCount + 1
+      if (left < 0) return false
+    }
     mark++
     ways = next
     wayCount = 0
@@ -167,6 +192,7 @@ function follow(from: i32, at: i32): void {
     let number = load<i32>(top)
     while (load<u32>(marks + (number << 2)) != mark) {
       store<u32>(marks + (number << 2), mark)
+      left--
       const step = steps + number * STEP_SIZE
       const kind: i32 = load<u8>(step + STEP_KIND)
       const next: i32 = load<u16>(step + STEP_NEXT)

@@ -17,7 +17,7 @@ import {
 } from './layout/routes.ts'
 import { hashBytes, methodLen, methodPtr, outPosition, outText } from './message.ts'
 import { respondWithSet } from './response-fields.ts'
-import { textMatches } from './text-match.ts'
+import { matchesText } from './route-condition.ts'
 
 /** Notes what the response is to say by the block, 0 is none; true where it is a preflight that is to be answered here. */
 export function answersPreflight(cors: i32): bool {
@@ -54,7 +54,7 @@ function isListed(cors: i32, origin: i32, originLen: i32): bool {
   let match = cors + load<i32>(cors + CORS_FIRST_ORIGIN)
   for (let left = load<i32>(cors + CORS_ORIGINS); left > 0; left--) {
     // "*" among the origins is any.
-    if (textMatches(match, start, 1) || textMatches(match, origin, originLen)) return true
+    if (matchesText(match, start, 1) || matchesText(match, origin, originLen)) return true
     match += load<i32>(match + TEXT_MATCH_LENGTH)
   }
   return false

@@ -52,7 +52,7 @@ import { normalisePath } from './path.ts'
 import { sectionPtr } from './policy.ts'
 import { abortByFault, answerDirectly, answerPreflight, redirect } from './route-answer.ts'
 import { changeRequestFields, changeResponseFields } from './route-fields.ts'
-import { rewriteRequest, rewrittenPathLen } from './route-rewrite.ts'
+import { NO_PATH, REWRITTEN, rewriteRequest, rewrittenPathLen } from './route-rewrite.ts'
 
 /**
  * Acts as the route's action block says: VERDICT_ALLOW, or VERDICT_DENY with the answer written. `number` is the route's,
@@ -90,9 +90,11 @@ function forward(action: i32, number: i32, replaced: i32, outcome: i32): i32 {
   ) {
     return refuse(500, REASON_TOO_MANY_ADDED, 0, 0)
   }
-  if (!rewriteRequest(part(action, ACTION_REWRITE), replaced)) {
+  const rewritten = rewriteRequest(part(action, ACTION_REWRITE), replaced)
+  if (rewritten != REWRITTEN) {
     const text = outPosition()
-    outText('the route rewrites the path to one that does not begin with "/"')
+    if (rewritten == NO_PATH) outText('the route rewrites the path to one that does not begin with "/"')
+    else outText("the path is too long for the expression by which the route rewrites it")
     return refuse(500, REASON_ROUTE, text, outPosition() - text)
   }
   // What was put together may lead elsewhere than its parts.

@@ -1,7 +1,7 @@
 // What a route makes of the path and the authority before the request goes on.
 
 import { readAuthority, readHostLen } from './authority.ts'
-import { beginSearch, findFrom, matchEnd, matchStart } from './automaton-program.ts'
+import { beginSearch, findFrom, matchEnd, matchStart, searchExhausted } from './automaton-program.ts'
 import { SLASH } from './bytes.ts'
 import { SCRATCH_HOST, SCRATCH_ROUTES } from './layout/scratch.ts'
 import {
@@ -63,28 +63,36 @@ export function rewriteAuthority(ptr: i32, len: i32): void {
   rewriteHost(ptr, len, readHostLen(), authorityPort())
 }
 
-/** Rewrites by the block, 0 is none; `replaced` bytes of the path give way to the new uri. False where no path comes of it. */
-export function rewriteRequest(rewrite: i32, replaced: i32): bool {
-  if (rewrite == 0) return true
+export const REWRITTEN: i32 = 0
+/** What came out does not begin with "/". */
+export const NO_PATH: i32 = 1
+/** The path is too long for the expression. */
+export const TOO_LONG: i32 = 2
+
+/** Rewrites by the block, 0 is none; `replaced` bytes of the path give way to the new uri. */
+export function rewriteRequest(rewrite: i32, replaced: i32): i32 {
+  if (rewrite == 0) return REWRITTEN
   const authoritySize = load<i32>(rewrite + REWRITE_AUTHORITY + 4)
   if (authoritySize > 0) rewriteAuthority(rewrite + load<i32>(rewrite + REWRITE_AUTHORITY), authoritySize)
   const automaton = load<i32>(rewrite + REWRITE_AUTOMATON)
   const uriSize = load<i32>(rewrite + REWRITE_URI + 4)
-  if (automaton == 0 && uriSize == 0) return true
+  if (automaton == 0 && uriSize == 0) return REWRITTEN
   const before = pathPtr()
   const beforeSize = pathLen()
   // "*" stands for the whole server and is no path.
-  if (load<u8>(before) != SLASH) return true
+  if (load<u8>(before) != SLASH) return REWRITTEN
   let start: i32
-  if (automaton != 0) start = replaceAll(rewrite, rewrite + automaton)
-  else {
+  if (automaton != 0) {
+    start = replaceAll(rewrite, rewrite + automaton)
+    if (searchExhausted()) return TOO_LONG
+  } else {
     start = outPosition()
     outBytes(rewrite + load<i32>(rewrite + REWRITE_URI), uriSize)
     const rest = replaced == WHOLE_PATH ? beforeSize : min(replaced, beforeSize)
     outBytes(before + rest, beforeSize - rest)
   }
   const size = outPosition() - start
-  if (size == 0 || load<u8>(start) != SLASH) return false
+  if (size == 0 || load<u8>(start) != SLASH) return NO_PATH
   setPath(start, size)
   original = outPosition()
   outBytes(before, beforeSize)
@@ -93,7 +101,7 @@ export function rewriteRequest(rewrite: i32, replaced: i32): bool {
     outBytes(queryPtr(), queryLen())
   }
   originalSize = outPosition() - original
-  return true
+  return REWRITTEN
 }
 
 /** RE2's GlobalReplace: all matches, none of which overlap, from left to right. Gives the address of what comes out. */

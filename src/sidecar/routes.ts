@@ -7,6 +7,7 @@ import {
   NO_RULE,
   POLICY_ROUTE,
   REASON_NO_ROUTE,
+  REASON_ROUTE,
   RESPONSE_FLAG_NR,
   VERDICT_ALLOW,
   VERDICT_DENY,
@@ -37,7 +38,7 @@ import { deny, denyWithFields, direction, outPosition, outText, recordVerdict } 
 import { peerNamespaceLen, peerNamespacePtr, readPeer } from './peer.ts'
 import { outPrintable } from './printable.ts'
 import { act, forgetAction, leavesFunction } from './route-action.ts'
-import { routeConditionHolds } from './route-condition.ts'
+import { beginConditions, conditionsExhausted, routeConditionHolds } from './route-condition.ts'
 import { forgetRewrite } from './route-rewrite.ts'
 import { listMatches } from './string-list.ts'
 
@@ -52,6 +53,7 @@ export function takeRoute(section: i32, sectionLen: i32): i32 {
   routed = false
   if (sectionLen == 0) return VERDICT_ALLOW
   readPeer()
+  beginConditions()
   forgetForwarded()
   const from = direction() == DIRECTION_INGRESS ? FROM_GATEWAY : FROM_INSIDE
   let service = section + 4
@@ -94,6 +96,8 @@ function routeBy(service: i32, from: i32): i32 {
   let route = service + load<i32>(service + SERVICE_FIRST_ROUTE)
   for (let left = load<i32>(service + SERVICE_ROUTES); left > 0; left--) {
     const match = matchOf(route, from)
+    // A negated condition that was not judged would hold.
+    if (conditionsExhausted()) return tooDear(service)
     if (match != 0) {
       taken = match
       const verdict = act(
@@ -127,6 +131,15 @@ function holds(match: i32): bool {
     condition += load<i32>(condition + ROUTE_CONDITION_LENGTH)
   }
   return true
+}
+
+function tooDear(service: i32): i32 {
+  recordVerdict(POLICY_ROUTE, VERDICT_DENY, NO_RULE)
+  const text = outPosition()
+  outText('the request is too long for the conditions of VirtualService ')
+  outPrintable(service + load<i32>(service + SERVICE_NAME), load<i32>(service + SERVICE_NAME + 4))
+  deny(500, REASON_ROUTE, text, outPosition() - text)
+  return VERDICT_DENY
 }
 
 function noRoute(service: i32): i32 {
