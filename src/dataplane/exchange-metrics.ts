@@ -1,3 +1,4 @@
+import type { Cel } from '../api/cel.ts'
 import type { CelScope, CelValue } from '../policy/evaluate-cel.ts'
 import { evaluateCel } from '../policy/evaluate-cel.ts'
 import { METRICS, type MetricPlan, type ModeObservation } from '../policy/observation-plan.ts'
@@ -13,6 +14,8 @@ const MOST_EDGES = 1_024
 const MOST_TAG = 256
 const DISABLED = -2
 const FLAG_BITS = 0x10_0000
+/** So many rows of one edge are remembered before they are looked up anew. */
+const MOST_ROWS = 4_096
 
 /** The figures of an exchange that metrics count. */
 export interface MeteredExchange {
@@ -29,13 +32,13 @@ type Rows = [number, number, number, number]
 
 interface Reported {
   readonly edge: Edge
-  /** By status and response flags, where no tag depends on the exchange. */
-  readonly rows: Map<number, Rows>
+  /** By status and response flags, and the values of tags that depend on the exchange. */
+  readonly rows: Map<number | string, Rows>
 }
 
 interface Observer {
-  /** A tag depends on the exchange. */
-  readonly depends: boolean
+  /** What tags depend on the exchange by, each once. */
+  readonly changing: readonly Cel[]
   /** By the end that is not the observer's own, or the gateway's for it. */
   readonly ends: Map<Workload | null, Reported[]>
 }
@@ -73,13 +76,14 @@ export class ExchangeMetrics {
     { status, responseFlags }: MeteredExchange,
     scope: CelScope,
   ): Rows {
-    const { depends, ends } = this.#observerOf(observer)
-    if (depends) return this.#newRows(observer, standardLabels(edge, status, responseFlags), scope)
+    const { changing, ends } = this.#observerOf(observer)
     const { rows } = reportOf(ends, edge)
-    const key = status * FLAG_BITS + responseFlags
+    const plain = status * FLAG_BITS + responseFlags
+    const key = changing.length === 0 ? plain : keyOf(plain, changing, scope)
     const known = rows.get(key)
     if (known !== undefined) return known
     const made = this.#newRows(observer, standardLabels(edge, status, responseFlags), scope)
+    if (rows.size === MOST_ROWS) rows.clear()
     rows.set(key, made)
     return made
   }
@@ -87,8 +91,7 @@ export class ExchangeMetrics {
   #observerOf(observer: ModeObservation): Observer {
     let known = this.#observers.get(observer)
     if (known === undefined) {
-      const tags = observer.metrics.flatMap((plan) => plan.tags)
-      known = { depends: tags.some(([, value]) => value !== null && value.op !== 'literal'), ends: new Map() }
+      known = { changing: changingOf(observer), ends: new Map() }
       this.#observers.set(observer, known)
     } else if (known.ends.size > MOST_EDGES) known.ends.clear()
     return known
@@ -106,6 +109,24 @@ export class ExchangeMetrics {
       return table.row(plan.tags.length === 0 ? plain() : labelText(tagged(standard, plan, scope)))
     }) as Rows
   }
+}
+
+function changingOf({ metrics }: ModeObservation): Cel[] {
+  const found = new Map<string, Cel>()
+  for (const [, value] of metrics.flatMap(({ disabled, tags }) => (disabled ? [] : tags))) {
+    if (value !== null && value.op !== 'literal') found.set(JSON.stringify(value), value)
+  }
+  return [...found.values()]
+}
+
+/** Values are kept apart by a length in front of each. */
+function keyOf(plain: number, changing: readonly Cel[], scope: CelScope): string {
+  let key = String(plain)
+  for (const cel of changing) {
+    const value = evaluateCel(cel, scope)
+    key += typeof value === 'string' ? `|${value.length}:${value}` : `|${value}`
+  }
+  return key
 }
 
 function reportOf(ends: Observer['ends'], edge: Edge): Reported {
