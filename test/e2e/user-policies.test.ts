@@ -81,11 +81,16 @@ after(async () => {
 })
 
 /** Puts a policy and its module into the mesh's folder; resolves when it has been applied. */
-async function bring(name: string, module: Uint8Array, spec: Record<string, unknown>): Promise<void> {
-  const applied = mesh.stderr.filter((line) => line.includes('applied')).length
-  writeFileSync(join(mesh.dir, `${name}.wasm`), module)
-  mesh.write(`${name}.yaml`, wasmPolicy(name, spec))
-  await until(() => mesh.stderr.filter((line) => line.includes('applied')).length > applied)
+async function bring(
+  name: string,
+  module: Uint8Array,
+  spec: Record<string, unknown>,
+  to = mesh,
+): Promise<void> {
+  const applied = to.stderr.filter((line) => line.includes('applied')).length
+  writeFileSync(join(to.dir, `${name}.wasm`), module)
+  to.write(`${name}.yaml`, wasmPolicy(name, spec))
+  await until(() => to.stderr.filter((line) => line.includes('applied')).length > applied)
 }
 
 describe('a policy that reads and writes', () => {
@@ -236,4 +241,43 @@ export function request(): i32 {
       JSON.stringify(merged),
     )
   })
+})
+
+test('over two nodes a policy judges once, where the function is', async () => {
+  const module = await compilePolicySource(`
+import { addHeader, addResponseHeader, allow, carry, carried, literal } from 'mayfly-policy'
+export function request(): i32 {
+  addHeader('x-asked', literal('once'))
+  carry(literal('over'))
+  return allow()
+}
+export function response(): i32 {
+  addResponseHeader('x-answered', literal('once'))
+  addResponseHeader('x-carried', carried())
+  return allow()
+}`)
+  const two = await startTestMesh(
+    {
+      'mesh.yaml': meshConfig({ engines: 1, defaultAuthorization: 'allow' }),
+      'fn.yaml': functionManifest({ image: `endpoint:${server.address}` }),
+    },
+    ['--nodes', '2'],
+  )
+  const asking = new Client(two)
+  try {
+    const spec = {
+      phases: ['request', 'response'],
+      writes: { headers: ['x-asked'], responseHeaders: ['x-answered', 'x-carried'] },
+    }
+    await bring('once', module, spec, two)
+    await until(async () => (await asking.get('/')).headers['x-answered'] !== undefined)
+    const answer = await asking.get('/')
+    assert.equal(answer.status, 200, answer.body)
+    assert.equal(JSON.parse(answer.body)['x-asked'], 'once')
+    assert.equal(answer.headers['x-answered'], 'once')
+    assert.equal(answer.headers['x-carried'], 'over')
+  } finally {
+    asking.close()
+    await two.stop()
+  }
 })
