@@ -30,6 +30,10 @@ export function newCounters() {
     /** Requests that fault injection held back. */
     requestsDelayed: 0,
     noneHealthy: 0,
+    /** Copies of requests: a gauge, those sent, those left out. */
+    mirrorsInFlight: 0,
+    mirrored: 0,
+    mirrorsDropped: 0,
     upstreamBad: 0,
     outliersEjected: 0,
     outliersKept: 0,

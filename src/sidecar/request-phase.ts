@@ -47,6 +47,7 @@ import {
   DIRECTION_OUTBOUND,
   IN_FLAG_ROUTE,
   IN_FLAG_SERVE,
+  IN_FLAG_SHADOW,
   IN_FLAGS,
   IN_HEAD_LEN,
   IN_HEAD_PTR,
@@ -125,6 +126,7 @@ import { readRequestLine } from './request-line.ts'
 import { readTarget, restoreTarget, sealTarget } from './request-target.ts'
 import { forgetResponseFields } from './response-fields.ts'
 import { routeLeaves, takeRoute } from './routes.ts'
+import { shadowAuthority } from './shadow.ts'
 import { prepareTrace, sampled } from './trace.ts'
 import { expectsContinue, readExpectations, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
 import { forgetCarry } from './user-carry.ts'
@@ -221,6 +223,7 @@ function judge(): i32 {
     return judgeEgress(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
   const flags: i32 = inU32(IN_FLAGS)
   let verdict = VERDICT_ALLOW
+  if ((flags & IN_FLAG_SHADOW) != 0) shadowAuthority()
   if ((flags & IN_FLAG_ROUTE) != 0)
     verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
   // Another function's own sidecar judges what goes there.

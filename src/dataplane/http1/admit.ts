@@ -29,6 +29,7 @@ import {
 import { BOTH_SIDES, type ConnectionFacts, type Decision, type Denial } from '../sidecar.ts'
 import type { TakenRoute } from '../taken-route.ts'
 import type { TlsPeer } from '../tls-peer.ts'
+import { withMirrors } from './mirroring.ts'
 import { openOther, takenRoute } from './other-function.ts'
 import { type Way, wayTo } from './way.ts'
 
@@ -165,7 +166,7 @@ function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Adm
   const client = { caller: null, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (decision) => {
-    const records = [record(callee, DIRECTION_INGRESS, decision, null, duty.sides)]
+    const records = [judgedStage(callee, DIRECTION_INGRESS, decision, null, duty.sides)]
     const admission = conclude(engine, sitting, client, callee, decision, null, [], records)
     return after(admission, (done) => asCaller(engine, engine.node?.gatewayPrincipal ?? '', done))
   })
@@ -183,7 +184,7 @@ function fromFunction(
   const target = callee?.slice.key ?? ''
   const duty = { entry: from, target, targetPort: callee?.slice.port ?? 0, sides: BOTH_SIDES, client: null }
   return after(judge(engine, sitting, duty), (outbound) => {
-    const records = [record(from, DIRECTION_OUTBOUND, outbound, callee ?? null, duty.sides)]
+    const records = [judgedStage(from, DIRECTION_OUTBOUND, outbound, callee ?? null, duty.sides)]
     if (outbound.kind === 'denied') {
       engine.counters.denied++
       const { denial } = outbound
@@ -212,7 +213,7 @@ function toCallee(
   const client = { caller: from.slice.key, slot: 0 }
   const duty = { entry: callee, target: key, targetPort: port, sides: sidesHere(engine), client }
   return after(judge(engine, sitting, duty), (inbound) => {
-    records.push(record(callee, DIRECTION_INBOUND, inbound, from, duty.sides))
+    records.push(judgedStage(callee, DIRECTION_INBOUND, inbound, from, duty.sides))
     const admission = conclude(engine, sitting, client, callee, inbound, outbound, stages, records)
     return after(admission, (done) => asCaller(engine, from.slice.principal, done))
   })
@@ -241,7 +242,7 @@ function fromNode(
   return after(judge(engine, inner, duty), (decision) => {
     const from = hop.caller === null ? undefined : engine.functions.get(hop.caller)
     const other = from?.slice.principal === inner.facts.peer ? from : null
-    const records = [record(callee, inner.facts.direction, decision, other ?? null, duty.sides)]
+    const records = [judgedStage(callee, inner.facts.direction, decision, other ?? null, duty.sides)]
     const client = { caller: null, slot: 0 }
     const admission = settle(engine, client, callee, decision, null, [], records, null)
     return admission.kind === 'admitted' ? { ...admission, instance: hop.instance, way: null } : admission
@@ -270,7 +271,7 @@ function fromPlaintext(
       decision,
       null,
       [],
-      [record(callee, DIRECTION_INBOUND, decision, null, duty.sides)],
+      [judgedStage(callee, DIRECTION_INBOUND, decision, null, duty.sides)],
       null,
     ),
   )
@@ -289,10 +290,11 @@ function conclude(
 ): Admission | Promise<Admission> {
   const taken = takenRoute(callee, decision)
   if (taken === 'bad') return failed(engine)
+  const mirroring = { sitting, routed: callee, client, taken }
   const other =
     decision.kind === 'forward' ? openOther(engine, sitting, client, callee, decision.head, taken) : null
   if (decision.kind !== 'forward' || other === null)
-    return settle(engine, client, callee, decision, outer, stages, records, taken)
+    return withMirrors(settle(engine, client, callee, decision, outer, stages, records, taken), mirroring)
   stages.push(stageOf(callee, decision.context))
   const framing = outer ?? decision
   if (other.kind === 'failed') return failed(engine)
@@ -312,9 +314,10 @@ function conclude(
   }
   const { entry, duty } = other
   return after(judge(engine, other.sitting, duty), (served) => {
-    records.push(record(entry, sitting.facts.direction, served, null, duty.sides))
+    records.push(judgedStage(entry, sitting.facts.direction, served, null, duty.sides))
     const admission = settle(engine, other.client, entry, served, framing, stages, records, taken)
-    return admission.kind === 'admitted' ? { ...admission, facts: other.sitting.facts } : admission
+    if (admission.kind !== 'admitted') return admission
+    return withMirrors({ ...admission, facts: other.sitting.facts }, mirroring)
   })
 }
 
@@ -346,7 +349,7 @@ interface Framing {
 }
 
 /** `outer` is the framing that the first sidecar saw, null where this decision is the first. */
-function settle(
+export function settle(
   engine: EngineContext,
   client: Client,
   callee: FunctionEntry,
@@ -454,7 +457,7 @@ function stageOf(entry: FunctionEntry, context: Buffer): Stage {
   return { policy: entry.policy, context, entry }
 }
 
-function record(
+export function judgedStage(
   entry: FunctionEntry,
   direction: number,
   decision: Decision,

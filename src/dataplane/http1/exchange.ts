@@ -2,6 +2,7 @@ import {
   BODY_NONE,
   OUT_FLAG_IDEMPOTENT,
   OUT_FLAG_KEEP_ALIVE,
+  OUT_FLAG_UPGRADE,
   RESPONSE_FLAG_DI,
   RESPONSE_FLAG_UC,
 } from '../../sidecar/layout/record.ts'
@@ -28,6 +29,7 @@ import { endpointSource, headTo, linkTo } from './forwarding.ts'
 import { IncomingResponse } from './incoming-response.ts'
 import { type HoldUser, InstanceHold } from './instance-hold.ts'
 import { judgedReply, type LocalReply, localReply } from './local-reply.ts'
+import { type Mirroring, mirror } from './mirroring.ts'
 import { OutgoingRequest } from './outgoing-request.ts'
 
 export type Phase = 'waiting' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done'
@@ -49,6 +51,8 @@ export class Exchange implements HoldUser {
   /** null: its route has no retry policy. */
   readonly #attempts: Attempts | null
   readonly #deadlines: ExchangeDeadlines
+  /** What copies are made of when the whole request is there; null: none are, or they are made. */
+  #mirroring: Mirroring | null
   /** What the instance answers, from the moment that it was granted. */
   #response: IncomingResponse | null = null
   /** What the mesh itself answers instead. */
@@ -62,6 +66,8 @@ export class Exchange implements HoldUser {
     this.#admitted = admitted
     this.#time = time
     this.#meter = new ExchangeMeter(startedAt)
+    // A connection that switches protocols is no request that could be copied.
+    this.#mirroring = (admitted.flags & OUT_FLAG_UPGRADE) === 0 ? (way?.mirroring ?? null) : null
     this.#attempts = way?.retry ? new Attempts(way.retry, way.circuit, Math.random) : null
     this.#instance = new InstanceHold(
       engine,
@@ -73,7 +79,7 @@ export class Exchange implements HoldUser {
     this.#request = new OutgoingRequest(
       head,
       this.#relay(body, bodyLength, sendBody),
-      this.#attempts ? engine.mesh.limits.maxPipelinedBytes : 0,
+      this.#attempts || way?.mirroring ? engine.mesh.limits.maxPipelinedBytes : 0,
       this.#meter,
       (rest) => client.keep(rest),
     )
@@ -200,7 +206,9 @@ export class Exchange implements HoldUser {
     const attempt = this.#attempts === null ? '' : `x-envoy-attempt-count: ${this.#attempts.number}\r\n`
     const endpoint = this.#instance.endpoint!
     const { caller, facts } = this.#admitted
-    this.#deliver(this.#request.begin((head) => headTo(endpoint, head, facts ?? this.#client.facts, caller), attempt))
+    this.#deliver(
+      this.#request.begin((head) => headTo(endpoint, head, facts ?? this.#client.facts, caller), attempt),
+    )
     if (this.#client.socket.isPaused() && this.#phase === 'sending') this.#client.socket.resume()
   }
 
@@ -245,6 +253,12 @@ export class Exchange implements HoldUser {
     }
     this.#deadlines.touch(performance.now())
     if (bytes.length > 0) this.#toUpstream(bytes)
+    if (this.#mirroring && this.#request.done) this.#mirror(this.#mirroring)
+  }
+
+  #mirror(mirroring: Mirroring): void {
+    this.#mirroring = null
+    mirror(this.#engine, mirroring, this.#request.held)
   }
 
   #toUpstream(bytes: Buffer): void {

@@ -1,6 +1,7 @@
 // Requests whose route leads to another function than the one that was called: that function's own sidecar judges them, as
 // a call of the same client.
 
+import type { RouteDestination } from '../../policy/route-plan.ts'
 import { DIRECTION_INGRESS, IN_FLAG_SERVE } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { FunctionEntry } from '../function-table.ts'
@@ -36,8 +37,19 @@ export function openOther(
   head: Buffer,
   taken: TakenRoute | null,
 ): OtherFunction | null {
-  const key = taken?.destination?.function ?? callee.slice.key
-  if (key === callee.slice.key) return null
+  const destination = taken?.destination
+  if (!destination || destination.function === callee.slice.key) return null
+  return openDestination(engine, outer, from, destination, head)
+}
+
+/** Opens the head that a route's sidecar wrote for any destination. */
+export function openDestination(
+  engine: EngineContext,
+  outer: Sitting,
+  from: Client,
+  { function: key, subset }: RouteDestination,
+  head: Buffer,
+): OtherFunction {
   const entry = engine.functions.get(key)
   if (!entry) return { kind: 'unknown', key }
   // As on another node: what the first sidecar wrote of the request's way holds.
@@ -50,7 +62,6 @@ export function openOther(
     facts.localPort = opened.port
     engine.sidecars.relocate(facts)
   }
-  const { subset } = taken!.destination!
   const slot = subset === null ? 0 : (entry.slice.traffic?.subsets.indexOf(subset) ?? -1) + 1
   const client = { caller: from.caller, slot }
   // Where instances may be on other nodes, what protects the function is judged there.

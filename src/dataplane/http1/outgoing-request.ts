@@ -53,6 +53,11 @@ export class OutgoingRequest {
     return this.#held !== null
   }
 
+  /** What of the body has gone out, framed as it was sent; null: it is not kept. */
+  get held(): readonly Buffer[] | null {
+    return this.#held
+  }
+
   /** Bytes that wait for a connection. */
   get pendingBytes(): number {
     return this.#pending.length

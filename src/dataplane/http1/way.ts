@@ -1,7 +1,8 @@
-import type { RetryPlan, RouteDestination } from '../../policy/route-plan.ts'
+import type { RetryPlan } from '../../policy/route-plan.ts'
 import type { Circuit } from '../circuit.ts'
 import type { FunctionEntry } from '../function-table.ts'
 import type { TakenRoute } from '../taken-route.ts'
+import type { Mirroring } from './mirroring.ts'
 
 /** How an admitted request goes on, where a VirtualService or a DestinationRule says more than its function itself. */
 export interface Way {
@@ -14,7 +15,8 @@ export interface Way {
   timeoutMs: number | null
   /** Milliseconds by which it is held back first. */
   delayMs: number
-  mirrors: readonly RouteDestination[]
+  /** Whom copies go to; null: nobody. */
+  mirroring: Mirroring | null
 }
 
 /** The way to `callee` for a request of `caller` ("namespace/name", null: from outside); null: the plain one. */
@@ -34,6 +36,6 @@ export function wayTo(
     retry: retry === null ? null : taken!.plan.retries[retry]!,
     timeoutMs: taken?.route.timeoutMs || null,
     delayMs: taken?.delayMs ?? 0,
-    mirrors: taken?.mirrors ?? [],
+    mirroring: null,
   }
 }

@@ -119,6 +119,8 @@ export const IN_FLAG_SERVE: i32 = 8
 export const IN_FLAG_PLAINTEXT: i32 = 16
 /** The head was written by another node's engine, which judged the client's side of the call. */
 export const IN_FLAG_FORWARDED: i32 = 32
+/** The request is a copy that a route sends to another destination as well. */
+export const IN_FLAG_SHADOW: i32 = 64
 
 // ---- Output record: offsets from OUTPUT ----
 
