@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { toFunctionSpec } from '../api/function-spec.ts'
 import { readManifests } from '../api/read-manifests.ts'
@@ -159,4 +160,17 @@ test('a host that is none is refused in the MeshConfig', () => {
     })
     assert.equal(readManifests([{ path: 'm.yaml', text }]).ok, false, host)
   }
+})
+
+test('the example is valid and compiles', () => {
+  const file = new URL('../../examples/policies/request-authentication.yaml', import.meta.url)
+  const reading = readManifests([{ path: 'example.yaml', text: readFileSync(file, 'utf8') }])
+  assert.ok(reading.ok, JSON.stringify(reading))
+  const requestAuthentications = ofKind(reading.resources, 'RequestAuthentication')
+  const { fn } = world([])
+  const section = compileAuthentication(
+    { config: meshConfigOf(reading.resources), requestAuthentications },
+    fn,
+  )
+  assert.ok(section.ok && section.bytes.length > 0)
 })
