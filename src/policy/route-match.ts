@@ -117,7 +117,8 @@ function replaced(uri: StringMatch | undefined): number {
 }
 
 function logName(route: string, match: string | undefined): string {
-  return match === undefined ? route : `${route}.${match}`
+  if (match === undefined) return route
+  return route === '' ? match : `${route}.${match}`
 }
 
 /** The principals of the callers with these labels; who shares one with others cannot be told from them. */
