@@ -43,6 +43,8 @@ export class LazyQuota implements QuotaSource {
   readonly #place: StatePlace
   readonly #notice: (text: string) => void
   #source: (QuotaSource & { ready?(timeoutMs: number): Promise<void> }) | null = null
+  #limits: readonly QuotaLimit[] = []
+  #saidFailed = false
 
   constructor(place: StatePlace, notice: (text: string) => void) {
     this.#place = place
@@ -56,13 +58,16 @@ export class LazyQuota implements QuotaSource {
   }
 
   setLimits(limits: readonly QuotaLimit[]): void {
-    if (limits.length > 0) this.#source ??= this.#open()
+    this.#limits = limits
+    if (limits.length > 0) this.#opened()
     this.#source?.setLimits(limits)
   }
 
   answer(...request: Parameters<QuotaSource['answer']>): ReturnType<QuotaSource['answer']> {
-    this.#source ??= this.#open()
-    return this.#source.answer(...request)
+    const [, { serial, asks }] = request
+    const source = this.#opened()
+    if (source) return source.answer(...request)
+    return { serial, grants: asks.map(() => ({ kind: 'unavailable', retryMs: READY_MS })) }
   }
 
   get counters(): object {
@@ -73,15 +78,28 @@ export class LazyQuota implements QuotaSource {
     this.#source?.close()
   }
 
+  /** Null where it cannot be opened, which is tried again with the next request for quota. */
+  #opened(): QuotaSource | null {
+    if (this.#source) return this.#source
+    const { folder } = this.#place
+    try {
+      this.#source = this.#open()
+      this.#source.setLimits(this.#limits)
+    } catch (error) {
+      if (!this.#saidFailed)
+        this.#notice(
+          `rate limits go by onUnavailable: ${(error as Error).message} (${folder}): choose another place with --state`,
+        )
+      this.#saidFailed = true
+    }
+    return this.#source
+  }
+
   #open(): QuotaSource {
     const { folder } = this.#place
-    if (this.#place.kind === 'valkey') {
-      return new ValkeyQuota(this.#place.url, {
-        known: knownRun(folder, this.#place.url),
-        notice: this.#notice,
-      })
-    }
-    return embeddedQuota(QuotaFile.open(folder, Date.now()), this.#notice)
+    if (this.#place.kind === 'folder') return embeddedQuota(QuotaFile.open(folder, Date.now()), this.#notice)
+    const { url } = this.#place
+    return new ValkeyQuota(url, { known: knownRun(folder, url), notice: this.#notice })
   }
 }
 
