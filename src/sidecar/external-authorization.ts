@@ -1,7 +1,7 @@
 // External authorization: CUSTOM AuthorizationPolicies let a check service of the user's decide. Their rules only say of which
 // requests it is asked; of what it answers the lists of layout/external-authorization.ts are taken.
 
-import { COMMA, equalBytes, HTAB, isText, SP } from './bytes.ts'
+import { COMMA, DASH, equalBytes, HTAB, isText, SP, UNDERSCORE } from './bytes.ts'
 import { outCheck } from './check-request.ts'
 import { FRAMING, HOP_BY_HOP, isIn, MESH, TRACE } from './field-classes.ts'
 import { idOfName } from './field-table.ts'
@@ -45,6 +45,8 @@ import {
   deny,
   denyWithFields,
   hashBytesLower,
+  outByte,
+  outOverflowed,
   outPosition,
   outText,
   recordVerdict,
@@ -169,8 +171,15 @@ const ONE: u64 = 1
 const FIXED: u64 =
   HOP_BY_HOP | FRAMING | MESH | TRACE | (ONE << FIELD_HOST) | (ONE << FIELD_EXPECT) | (ONE << FIELD_TRAILER)
 
+/** Servers that follow CGI read "_" as "-", so a name with one is judged as that too. */
 function isFree(name: i32, len: i32): bool {
-  return !isIn(FIXED, idOfName(name, len, hashBytesLower(name, len)))
+  if (isIn(FIXED, idOfName(name, len, hashBytesLower(name, len)))) return false
+  const dashed = outPosition()
+  for (let i = 0; i < len; i++) {
+    const byte: u32 = load<u8>(name + i)
+    outByte(byte == UNDERSCORE ? DASH : byte)
+  }
+  return !outOverflowed() && !isIn(FIXED, idOfName(dashed, len, hashBytesLower(dashed, len)))
 }
 
 /** Without a list everything is taken, apart from Host; with one, these besides. */

@@ -5,10 +5,11 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
+import { exportJWK, type GenerateKeyPairResult, generateKeyPair, SignJWT } from 'jose'
 import { RawClient } from '../raw-client.ts'
 import { endpointFunction, startTestMesh, type TestMesh } from '../start-mesh.ts'
 
-const POLICIES = (port: number) => `apiVersion: mayfly.dev/v1
+const POLICIES = (port: number, jwks: string) => `apiVersion: mayfly.dev/v1
 kind: MeshConfig
 metadata: {name: mesh}
 spec:
@@ -24,7 +25,7 @@ spec:
       pathPrefix: /check
       includeRequestHeadersInCheck: [x-user, "x-list-*", x-forwarded-for, x-request-id, x-fixed]
       includeAdditionalHeadersInCheck: {X-Fixed: by the mesh}
-      headersToUpstreamOnAllow: [authorization, "x-set-*", "*-wild", "x-f*"]
+      headersToUpstreamOnAllow: [authorization, "x-set-*", "*-wild", "x-f*", "x_*"]
       headersToDownstreamOnDeny: [x-why, content-type, set-cookie]
       headersToDownstreamOnAllow: ["x-down-*", set-cookie]
   - name: open
@@ -71,6 +72,30 @@ spec:
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
+metadata: {name: ask-for-token, namespace: test}
+spec:
+  action: CUSTOM
+  provider: {name: authz}
+  selector: {matchLabels: {serving.knative.dev/service: members}}
+  rules: [{}]
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: members, namespace: test}
+spec:
+  selector: {matchLabels: {serving.knative.dev/service: members}}
+  jwtRules: [{issuer: me, jwks: '${jwks}'}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: only-members, namespace: test}
+spec:
+  action: DENY
+  selector: {matchLabels: {serving.knative.dev/service: members}}
+  rules: [{from: [{source: {notRequestPrincipals: [me/bob]}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
 metadata: {name: everybody, namespace: test}
 spec: {rules: [{}]}
 `
@@ -82,6 +107,7 @@ interface Seen {
 }
 
 let mesh: TestMesh
+let keys: GenerateKeyPairResult
 let authz: Server
 let app: Server
 let checks: Seen[] = []
@@ -110,12 +136,16 @@ before(async () => {
       )
   }).listen(0, '127.0.0.1')
   await Promise.all([once(authz, 'listening'), once(app, 'listening')])
+  keys = await generateKeyPair('ES256')
   const address = `127.0.0.1:${(app.address() as AddressInfo).port}`
   mesh = await startTestMesh({
-    'functions.yaml': ['front', 'lenient', 'unlucky']
+    'functions.yaml': ['front', 'lenient', 'unlucky', 'members']
       .map((name) => endpointFunction(name, address))
       .join('---\n'),
-    'policies.yaml': POLICIES((authz.address() as AddressInfo).port),
+    'policies.yaml': POLICIES(
+      (authz.address() as AddressInfo).port,
+      JSON.stringify({ keys: [await exportJWK(keys.publicKey)] }),
+    ),
   })
 })
 after(async () => {
@@ -170,6 +200,8 @@ test('a permission sets what is listed for the function, and for the client', as
     response.setHeader('x-not-listed', 'n')
     response.setHeader('x-forwarded-client-cert', 'By=forged')
     response.setHeader('x-forwarded-for', '6.6.6.6')
+    response.setHeader('x_forwarded_for', '6.6.6.6')
+    response.setHeader('x-fine_print', 'read')
     response.setHeader('x-down-a', 'authz')
     response.setHeader('set-cookie', ['one=1', 'two=2'])
     response.setHeader('x-envoy-auth-headers-to-remove', 'x-drop, host,content-length, x-forwarded-for')
@@ -186,6 +218,8 @@ test('a permission sets what is listed for the function, and for the client', as
   assert.equal(fields['x-drop'], undefined)
   assert.equal(fields['x-forwarded-client-cert'], undefined)
   assert.equal(fields['x-forwarded-for'], '127.0.0.1')
+  assert.equal(fields.x_forwarded_for, undefined)
+  assert.equal(fields['x-fine_print'], 'read')
   assert.equal(fields.host, 'front.test.localhost')
   assert.deepEqual(reply.match(/^x-down-a: .*$/gim), ['x-down-a: authz'])
   assert.deepEqual(reply.match(/^set-cookie: .*$/gim), [
@@ -324,4 +358,25 @@ test('pipelined requests are answered in their order, whatever their checks take
   first!.writeHead(401).end('first')
   const replies = await client.receive()
   assert.match(replies, /^HTTP\/1\.1 401 [\s\S]*\r\n\r\nfirstHTTP\/1\.1 200 [\s\S]*app$/)
+})
+
+test('a token that the check service sets is the one that is judged next', async () => {
+  const tokenOf = (subject: string) =>
+    new SignJWT({ sub: subject })
+      .setIssuer('me')
+      .setProtectedHeader({ alg: 'ES256' })
+      .setExpirationTime('1h')
+      .sign(keys.privateKey)
+  const [bob, eve] = await Promise.all([tokenOf('bob'), tokenOf('eve')])
+  const setting = (token: string) => (_request: IncomingMessage, response: ServerResponse) =>
+    response.setHeader('authorization', `Bearer ${token}`).end()
+  answer = setting(bob)
+  assert.match(await ask(`GET / HTTP/1.1\r\nauthorization: Bearer ${eve}`, 'members'), /^HTTP\/1\.1 200 /)
+  assert.equal(checks[0]!.fields.authorization, `Bearer ${eve}`)
+  answer = setting(eve)
+  assert.match(await ask(`GET / HTTP/1.1\r\nauthorization: Bearer ${bob}`, 'members'), /^HTTP\/1\.1 403 /)
+  answer = setting('nonsense')
+  assert.match(await ask('GET / HTTP/1.1', 'members'), /^HTTP\/1\.1 401 /)
+  answer = (_request, response) => response.end()
+  assert.match(await ask(`GET / HTTP/1.1\r\nauthorization: Bearer ${bob}`, 'members'), /^HTTP\/1\.1 200 /)
 })
