@@ -20,6 +20,8 @@ export type FunctionSpec = {
   name: string
   /** "namespace/name" */
   key: string
+  /** How often what its instances run by has changed, from 1; absent where no control plane counts it. */
+  generation?: number
   /** "trust-domain/ns/namespace/sa/service-account" */
   principal: string
   serviceAccount: string
@@ -56,6 +58,7 @@ export function toFunctionSpec(service: Service, mesh: MeshConfigSpec): Function
     namespace,
     name,
     key: `${namespace}/${name}`,
+    ...(service.metadata.generation !== undefined && { generation: service.metadata.generation }),
     principal: `${mesh.trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
     serviceAccount,
     labels: { ...metadata.labels, [SERVICE_LABEL]: name },

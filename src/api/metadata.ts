@@ -8,6 +8,8 @@ export type Metadata = {
   namespace: string
   labels: Record<string, string>
   annotations: Record<string, string>
+  /** Set by a control plane: how often what a Service's instances run by has changed. */
+  generation?: number
 }
 
 /** Labels or annotations: keys are qualified names; `checkValue` judges the values. */

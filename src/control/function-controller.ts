@@ -1,5 +1,5 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
-import type { DemandReport, ToEngine } from '../dataplane/engine-messages.ts'
+import type { DemandReport, EndpointSlice, ToEngine } from '../dataplane/engine-messages.ts'
 import type { Instance, InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
 import { SlotLedger } from '../state/slot-ledger.ts'
@@ -43,13 +43,28 @@ export class FunctionController {
   #removed = false
   #requests = 0
 
-  constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks) {
+  /** `adopted` instances of the current revision run already and are found by its set. */
+  constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks, adopted = 0) {
     this.key = spec.key
     this.#hooks = hooks
     for (const engine of engines) this.#ledger.addEngine(engine)
     this.#current = this.#newRevision(spec)
     this.#autoscaler = new Autoscaler(spec.scaling)
-    this.#setDesired(Math.max(spec.scaling.minScale, spec.scaling.initialScale, isExternal(spec) ? 1 : 0))
+    if (adopted > 0) this.#autoscaler.burst(Date.now(), adopted)
+    const { minScale, initialScale } = spec.scaling
+    this.#setDesired(Math.max(minScale, initialScale, isExternal(spec) ? 1 : 0, adopted))
+  }
+
+  /** So many instances run, some of them on a node that joins: they stay until the autoscaler has seen what is needed. */
+  keep(count: number): void {
+    if (count <= this.#desired) return
+    this.#autoscaler.burst(Date.now(), count)
+    this.#setDesired(count)
+  }
+
+  /** An engine goes on using instances as a control plane before this one has let it. */
+  found(engine: string, endpoints: readonly EndpointSlice[]): void {
+    for (const { id, slots } of endpoints) if (slots !== null) this.#ledger.found(engine, id, slots)
   }
 
   get spec(): FunctionSpec {
@@ -149,7 +164,8 @@ export class FunctionController {
   }
 
   #newRevision(spec: FunctionSpec): Revision {
-    const name = revisionName(spec.name, ++this.#generation)
+    this.#generation = Math.max(spec.generation ?? 0, this.#generation + 1)
+    const name = revisionName(spec.name, this.#generation)
     const set = this.#hooks.createSet(spec, name, {
       starting: (instance) => this.#hooks.instanceStarting(instance),
       ready: (instance) => this.#ready(instance, spec),

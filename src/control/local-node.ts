@@ -41,7 +41,11 @@ export class LocalNode implements MeshNode {
   constructor(plan: NodePlan, prefix: string, events: NodeEvents, notice: (text: string) => void) {
     this.#plan = plan
     const fleetEvents = {
-      started: (engine: string) => [...events.started(engine), ...this.#listeners.forNewEngine(engine)],
+      started: (engine: string) => [
+        ...events.state(),
+        ...events.started(engine),
+        ...this.#listeners.forNewEngine(engine),
+      ],
       message: (engine: string, message: FromEngine) => {
         if (message.type === 'listening' || message.type === 'listen-failed')
           this.#listeners.receive(engine, message)

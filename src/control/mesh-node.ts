@@ -6,8 +6,12 @@ import type { InstanceSet } from '../runtime/instance-set.ts'
 
 /** What a node's engines do that concerns the whole mesh. */
 export interface NodeEvents {
-  /** A new engine accepts messages: gives those that bring it to the present state. */
+  /** What every engine of the node is to know, in an order in which it can use it. */
+  state(): ToEngine[]
+  /** A new engine accepts messages and knows that: gives what is for it alone. */
   started(engine: string): ToEngine[]
+  /** An engine that a control plane before this one has told of endpoints goes on using them. */
+  found?(engine: string, endpoints: readonly ToEngine[]): void
   message(engine: string, message: FromEngine): void
   /** The engine died and is started again; what it held is free. */
   died(engine: string, how: string): void
@@ -38,6 +42,8 @@ export interface MeshNode {
   egressUrl(key: string, instance: string | null): string | null
   /** The instances of one revision there; none yet. Each has an egress address of its own, of which its environment tells. */
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet
+  /** Instances that ran there before it joined, of sets that were not made yet. */
+  found?(): { key: string; revision: string; count: number }[]
   /** Engines accept nothing more from outside, or at all; resolves when what is under way has ended, or at `deadline` (ms since the epoch). */
   drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void>
   /** Ends its engines and instances. */

@@ -121,7 +121,8 @@ export class Mesh {
   attach(make: (events: NodeEvents) => MeshNode): MeshNode {
     const node: MeshNode = make(this.#eventsOf(() => node))
     this.#nodes.add(node)
-    this.#nodesChanged()
+    for (const { key, count } of node.found?.() ?? []) this.#adopt(key, count)
+    this.nodesChanged()
     return node
   }
 
@@ -135,7 +136,17 @@ export class Mesh {
     }
     this.#hosted.removeNode(node)
     for (const [key, home] of this.#egressHomes) if (home === node) this.#egressHomes.delete(key)
-    this.#nodesChanged()
+    this.nodesChanged()
+  }
+
+  /** Tells nodes of each other, and lets instances start where they may now: a node has come or gone, or its address has changed. */
+  nodesChanged(): void {
+    this.#tellNodes()
+    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
+    for (const controller of this.#controllers.values()) controller.tellAgain()
+    for (const { spec } of this.#compiled.functions.values()) {
+      if (!this.#egressHomes.has(spec.key) && isExternal(spec)) void this.#openEgress(spec)
+    }
   }
 
   /** Whether further instances may start on a node; false where there is no such node. */
@@ -260,17 +271,31 @@ export class Mesh {
     return this.#controllers.get(key) ?? (compiled && this.#control(compiled.spec))
   }
 
-  #control(spec: FunctionSpec): FunctionController {
+  /** A node that joins has instances of the function, which are to stay. */
+  #adopt(key: string, count: number): void {
+    const compiled = this.#compiled.functions.get(key)
+    const controller = this.#controllers.get(key)
+    if (controller) controller.keep(controller.instances().length + count)
+    else if (compiled) this.#control(compiled.spec, count)
+  }
+
+  /** `adopted` instances run already. */
+  #control(spec: FunctionSpec, adopted = 0): FunctionController {
     const { notice } = this.#options
-    const controller = new FunctionController(spec, this.#nodes.engines(), {
-      createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
-      send: (engine, message) => this.#nodes.send(engine, message),
-      broadcast: (message) => this.#nodes.broadcast(message),
-      instanceStarting: () => {
-        this.#instancesStarted++
+    const controller = new FunctionController(
+      spec,
+      this.#nodes.engines(),
+      {
+        createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
+        send: (engine, message) => this.#nodes.send(engine, message),
+        broadcast: (message) => this.#nodes.broadcast(message),
+        instanceStarting: () => {
+          this.#instancesStarted++
+        },
+        notice,
       },
-      notice,
-    })
+      adopted,
+    )
     this.#controllers.set(spec.key, controller)
     this.#busy.add(controller)
     return controller
@@ -339,7 +364,9 @@ export class Mesh {
 
   #eventsOf(node: () => MeshNode): NodeEvents {
     return {
+      state: () => this.#stateFor(node()),
       started: (engine) => this.#engineStarted(node(), engine),
+      found: (engine, endpoints) => this.#engineFound(engine, endpoints),
       message: (engine, message) => this.#engineMessage(node(), engine, message),
       died: (engine, how) => this.#engineDied(engine, how),
     }
@@ -356,16 +383,6 @@ export class Mesh {
       if (failure) return failure
     }
     return null
-  }
-
-  /** What nodes know of each other, and where instances may start, depends on which there are. */
-  #nodesChanged(): void {
-    this.#tellNodes()
-    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
-    for (const controller of this.#controllers.values()) controller.tellAgain()
-    for (const { spec } of this.#compiled.functions.values()) {
-      if (!this.#egressHomes.has(spec.key) && isExternal(spec)) void this.#openEgress(spec)
-    }
   }
 
   #newIdentities(authority: CertificateAuthority): IdentityBook {
@@ -408,22 +425,37 @@ export class Mesh {
     }
   }
 
-  #engineStarted(node: MeshNode, engine: string): ToEngine[] {
+  /** What every engine of a node is to know. */
+  #stateFor(node: MeshNode): ToEngine[] {
     const mesh: MeshSlice = meshSlice(this.#compiled)
     const { domain } = this.#compiled.config
     const slices = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
-    const endpoints = [...this.#controllers.values()].flatMap(
-      (controller) => controller.addEngine(engine) ?? [],
-    )
     return [
       { type: 'mesh', mesh },
       ...this.#nodeMessages(node),
       ...this.#keySets.messages(),
-      ...this.#userPolicies.forNewEngine(node.name, this.#compiled, Date.now()),
+      ...this.#userPolicies.modules(this.#compiled),
       ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
       ...this.#hosted.messages(node),
+    ]
+  }
+
+  #engineStarted(node: MeshNode, engine: string): ToEngine[] {
+    const endpoints = [...this.#controllers.values()].flatMap(
+      (controller) => controller.addEngine(engine) ?? [],
+    )
+    return [
+      ...this.#userPolicies.states(node.name, Date.now()),
       ...endpoints.map((message) => this.#nodes.told(engine, message)),
     ]
+  }
+
+  /** Endpoints that a control plane before this one has let an engine use. */
+  #engineFound(engine: string, endpoints: readonly ToEngine[]): void {
+    for (const message of endpoints) {
+      if (message.type !== 'endpoints') continue
+      this.#controllerFor(message.key)?.found(engine, message.endpoints)
+    }
   }
 
   #hubNodes(): HubNode[] {

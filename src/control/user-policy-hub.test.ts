@@ -41,9 +41,9 @@ test('state of scope node stays in its node, that of scope cluster reaches all',
     ['n1', ['cluster', 'node']],
     ['n2', ['cluster']],
   ] as const) {
-    const [modules, states] = hub.forNewEngine(node, compiled, 500)
+    const [modules, states] = [...hub.modules(compiled), ...hub.states(node, 500)]
     assert.equal(modules?.type, 'user-modules')
     assert.deepEqual(states?.type === 'user-state' && states.updates.map(({ scope }) => scope), expected)
   }
-  assert.equal(hub.forNewEngine('n1', compiled, 1000).length, 1)
+  assert.equal([...hub.modules(compiled), ...hub.states('n1', 1000)].length, 1)
 })

@@ -28,12 +28,17 @@ export class UserPolicyHub {
     for (const engine of engines) this.#send(engine, { type: 'user-modules', modules })
   }
 
-  forNewEngine(node: string, compiled: CompiledMesh, now: number): ToEngine[] {
-    if (compiled.modules.size === 0) return []
+  /** What a new engine is told of the modules. */
+  modules(compiled: CompiledMesh): ToEngine[] {
+    return compiled.modules.size === 0
+      ? []
+      : [{ type: 'user-modules', modules: modulesSlice(compiled, null) }]
+  }
+
+  /** What a new engine of the node, which has the modules, is told of what others hold. */
+  states(node: string, now: number): ToEngine[] {
     const updates = ['', node].flatMap((place) => this.#held.get(place)?.snapshot(now) ?? [])
-    const messages: ToEngine[] = [{ type: 'user-modules', modules: modulesSlice(compiled, null) }]
-    if (updates.length > 0) messages.push({ type: 'user-state', updates })
-    return messages
+    return updates.length > 0 ? [{ type: 'user-state', updates }] : []
   }
 
   /** Passes on what an engine has stored: state of scope `node` within its node. */

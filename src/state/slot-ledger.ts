@@ -41,14 +41,17 @@ export class SlotLedger {
   readonly #engines: string[] = []
   /** Engines whose slots changed since the last `takeChanged`. */
   readonly #changed = new Set<string>()
+  /** Leases on instances that are not known yet. */
+  readonly #found = new Map<string, Map<string, Lease>>()
   #turn = 0
 
   get engines(): readonly string[] {
     return this.#engines
   }
 
+  /** An engine that is known already is only told again. */
   addEngine(engine: string): void {
-    this.#engines.push(engine)
+    if (!this.#engines.includes(engine)) this.#engines.push(engine)
     this.#changed.add(engine)
   }
 
@@ -57,11 +60,21 @@ export class SlotLedger {
     this.#engines.splice(this.#engines.indexOf(engine), 1)
     this.#changed.delete(engine)
     for (const { leases } of this.#instances.values()) leases.delete(engine)
+    for (const leases of this.#found.values()) leases.delete(engine)
     return [...this.#instances.keys()].filter((id) => this.#drained(id))
   }
 
+  /** An engine has the use of an instance's slots since before this ledger; the instance may become known later. */
+  found(engine: string, id: string, slots: number): void {
+    const leases = this.#instances.get(id)?.leases ?? this.#found.get(id) ?? new Map<string, Lease>()
+    if (!this.#instances.has(id)) this.#found.set(id, leases)
+    leases.set(engine, { told: slots, held: slots })
+  }
+
   addInstance(instance: LedgerInstance): void {
-    this.#instances.set(instance.id, { instance, leases: new Map(), retiring: false })
+    const leases = this.#found.get(instance.id) ?? new Map<string, Lease>()
+    this.#found.delete(instance.id)
+    this.#instances.set(instance.id, { instance, leases, retiring: false })
     for (const engine of this.#engines) this.#changed.add(engine)
   }
 

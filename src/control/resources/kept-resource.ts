@@ -54,7 +54,9 @@ export function readStored(entries: readonly Entry[]): Map<string, KeptResource>
   reading.resources.forEach((resource, i) => {
     const { entry, value } = stored[i]!
     const { text, source, generation } = value
-    kept.set(entry.key, { resource: { ...resource, source }, text, generation, ...revisionsOf(entry) })
+    const metadata = { ...resource.metadata, generation }
+    const restored = { ...resource, metadata, source } as Resource
+    kept.set(entry.key, { resource: restored, text, generation, ...revisionsOf(entry) })
   })
   return kept
 }

@@ -51,10 +51,12 @@ function planApply(
       changes.push({ key, action: 'unchanged', before, after: before })
       continue
     }
+    const generation = generationOf(before, resource.kind, text)
+    resource.metadata.generation = generation
     const after = {
       resource,
       text,
-      generation: generationOf(before, resource.kind, text),
+      generation,
       created: 0,
       modified: 0,
     }

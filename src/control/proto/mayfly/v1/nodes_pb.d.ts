@@ -96,28 +96,28 @@ export declare type FromNode = Message<"mayfly.v1.FromNode"> & {
     case: "hello";
   } | {
     /**
-     * @generated from field: mayfly.v1.EngineSays engine_says = 2;
+     * @generated from field: mayfly.v1.EngineUp engine_up = 2;
+     */
+    value: EngineUp;
+    case: "engineUp";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.EngineSays engine_says = 3;
      */
     value: EngineSays;
     case: "engineSays";
   } | {
     /**
-     * @generated from field: mayfly.v1.EngineEnded engine_ended = 3;
+     * @generated from field: mayfly.v1.EngineEnded engine_ended = 4;
      */
     value: EngineEnded;
     case: "engineEnded";
   } | {
     /**
-     * @generated from field: mayfly.v1.InstanceChanged instance_changed = 4;
+     * @generated from field: mayfly.v1.InstanceState instance_state = 5;
      */
-    value: InstanceChanged;
-    case: "instanceChanged";
-  } | {
-    /**
-     * @generated from field: mayfly.v1.StartFailed start_failed = 5;
-     */
-    value: StartFailed;
-    case: "startFailed";
+    value: InstanceState;
+    case: "instanceState";
   } | {
     /**
      * @generated from field: mayfly.v1.InstanceGone instance_gone = 6;
@@ -126,25 +126,37 @@ export declare type FromNode = Message<"mayfly.v1.FromNode"> & {
     case: "instanceGone";
   } | {
     /**
-     * @generated from field: mayfly.v1.SetDrained set_drained = 7;
+     * @generated from field: mayfly.v1.StartFailed start_failed = 7;
+     */
+    value: StartFailed;
+    case: "startFailed";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.SetDrained set_drained = 8;
      */
     value: SetDrained;
     case: "setDrained";
   } | {
     /**
-     * @generated from field: mayfly.v1.Usage usage = 8;
+     * @generated from field: mayfly.v1.EgressOpened egress_opened = 9;
      */
-    value: Usage;
-    case: "usage";
+    value: EgressOpened;
+    case: "egressOpened";
   } | {
     /**
-     * @generated from field: mayfly.v1.LogLines log_lines = 9;
+     * @generated from field: mayfly.v1.Answer answer = 10;
+     */
+    value: Answer;
+    case: "answer";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.LogLines log_lines = 11;
      */
     value: LogLines;
     case: "logLines";
   } | {
     /**
-     * @generated from field: mayfly.v1.Pong pong = 10;
+     * @generated from field: mayfly.v1.Pong pong = 12;
      */
     value: Pong;
     case: "pong";
@@ -158,7 +170,7 @@ export declare type FromNode = Message<"mayfly.v1.FromNode"> & {
 export declare const FromNodeSchema: GenMessage<FromNode>;
 
 /**
- * The first message of a stream.
+ * The first message of a stream: who is there, and all that goes on since before it.
  *
  * @generated from message mayfly.v1.Hello
  */
@@ -169,50 +181,65 @@ export declare type Hello = Message<"mayfly.v1.Hello"> & {
   version: string;
 
   /**
-   * @generated from field: string role = 2;
-   */
-  role: string;
-
-  /**
-   * The address at which other nodes' engines reach this one's.
+   * Another one after each start of the node's process.
    *
-   * @generated from field: string address = 3;
+   * @generated from field: string incarnation = 2;
    */
-  address: string;
+  incarnation: string;
 
   /**
-   * @generated from field: double cpus = 4;
+   * @generated from field: bool gateway = 3;
+   */
+  gateway: boolean;
+
+  /**
+   * @generated from field: bool runs_instances = 4;
+   */
+  runsInstances: boolean;
+
+  /**
+   * Where other nodes' engines reach this one's; "" where they need not.
+   *
+   * @generated from field: string host = 5;
+   */
+  host: string;
+
+  /**
+   * @generated from field: uint32 port = 6;
+   */
+  port: number;
+
+  /**
+   * @generated from field: double cpus = 7;
    */
   cpus: number;
 
   /**
-   * @generated from field: double memory_bytes = 5;
+   * @generated from field: double memory_bytes = 8;
    */
   memoryBytes: number;
 
   /**
-   * @generated from field: string zone = 6;
+   * @generated from field: string zone = 9;
    */
   zone: string;
 
   /**
-   * Slices that the node holds, by content hash.
+   * Contents that the node holds, by their hash.
    *
-   * @generated from field: repeated bytes held = 7;
+   * @generated from field: repeated string held = 10;
    */
-  held: Uint8Array[];
+  held: string[];
 
   /**
-   * Engines and instances that go on since before the stream.
-   *
-   * @generated from field: repeated string engines = 8;
+   * @generated from field: repeated mayfly.v1.EngineUp engines = 11;
    */
-  engines: string[];
+  engines: EngineUp[];
 
   /**
-   * @generated from field: repeated mayfly.v1.InstanceChanged instances = 9;
+   * @generated from field: repeated mayfly.v1.InstanceState instances = 12;
    */
-  instances: InstanceChanged[];
+  instances: InstanceState[];
 };
 
 /**
@@ -220,6 +247,34 @@ export declare type Hello = Message<"mayfly.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export declare const HelloSchema: GenMessage<Hello>;
+
+/**
+ * @generated from message mayfly.v1.EngineUp
+ */
+export declare type EngineUp = Message<"mayfly.v1.EngineUp"> & {
+  /**
+   * @generated from field: string engine = 1;
+   */
+  engine: string;
+
+  /**
+   * @generated from field: uint32 pid = 2;
+   */
+  pid: number;
+
+  /**
+   * The endpoints that it was last told of, a message for each function.
+   *
+   * @generated from field: repeated string endpoints = 3;
+   */
+  endpoints: string[];
+};
+
+/**
+ * Describes the message mayfly.v1.EngineUp.
+ * Use `create(EngineUpSchema)` to create a new message.
+ */
+export declare const EngineUpSchema: GenMessage<EngineUp>;
 
 /**
  * @generated from message mayfly.v1.EngineSays
@@ -264,10 +319,12 @@ export declare type EngineEnded = Message<"mayfly.v1.EngineEnded"> & {
 export declare const EngineEndedSchema: GenMessage<EngineEnded>;
 
 /**
- * @generated from message mayfly.v1.InstanceChanged
+ * @generated from message mayfly.v1.InstanceState
  */
-export declare type InstanceChanged = Message<"mayfly.v1.InstanceChanged"> & {
+export declare type InstanceState = Message<"mayfly.v1.InstanceState"> & {
   /**
+   * "NAMESPACE/NAME@REVISION"
+   *
    * @generated from field: string set = 1;
    */
   set: string;
@@ -305,16 +362,23 @@ export declare type InstanceChanged = Message<"mayfly.v1.InstanceChanged"> & {
   startedAt: number;
 
   /**
+   * -1: not ready yet.
+   *
    * @generated from field: double ready_after_ms = 8;
    */
   readyAfterMs: number;
+
+  /**
+   * @generated from field: string egress_url = 9;
+   */
+  egressUrl: string;
 };
 
 /**
- * Describes the message mayfly.v1.InstanceChanged.
- * Use `create(InstanceChangedSchema)` to create a new message.
+ * Describes the message mayfly.v1.InstanceState.
+ * Use `create(InstanceStateSchema)` to create a new message.
  */
-export declare const InstanceChangedSchema: GenMessage<InstanceChanged>;
+export declare const InstanceStateSchema: GenMessage<InstanceState>;
 
 /**
  * @generated from message mayfly.v1.InstanceGone
@@ -385,39 +449,57 @@ export declare type SetDrained = Message<"mayfly.v1.SetDrained"> & {
 export declare const SetDrainedSchema: GenMessage<SetDrained>;
 
 /**
- * @generated from message mayfly.v1.Usage
+ * @generated from message mayfly.v1.EgressOpened
  */
-export declare type Usage = Message<"mayfly.v1.Usage"> & {
+export declare type EgressOpened = Message<"mayfly.v1.EgressOpened"> & {
   /**
-   * @generated from field: double cpu_ms = 1;
+   * @generated from field: string function = 1;
    */
-  cpuMs: number;
+  function: string;
 
   /**
-   * @generated from field: double rss_bytes = 2;
+   * @generated from field: string url = 2;
    */
-  rssBytes: number;
-
-  /**
-   * @generated from field: uint32 asked = 3;
-   */
-  asked: number;
+  url: string;
 };
 
 /**
- * Describes the message mayfly.v1.Usage.
- * Use `create(UsageSchema)` to create a new message.
+ * Describes the message mayfly.v1.EgressOpened.
+ * Use `create(EgressOpenedSchema)` to create a new message.
  */
-export declare const UsageSchema: GenMessage<Usage>;
+export declare const EgressOpenedSchema: GenMessage<EgressOpened>;
+
+/**
+ * @generated from message mayfly.v1.Answer
+ */
+export declare type Answer = Message<"mayfly.v1.Answer"> & {
+  /**
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * JSON.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message mayfly.v1.Answer.
+ * Use `create(AnswerSchema)` to create a new message.
+ */
+export declare const AnswerSchema: GenMessage<Answer>;
 
 /**
  * @generated from message mayfly.v1.LogLines
  */
 export declare type LogLines = Message<"mayfly.v1.LogLines"> & {
   /**
-   * @generated from field: repeated string lines_json = 1;
+   * @generated from field: repeated string lines = 1;
    */
-  linesJson: string[];
+  lines: string[];
 };
 
 /**
@@ -447,74 +529,89 @@ export declare const PongSchema: GenMessage<Pong>;
  */
 export declare type ToNode = Message<"mayfly.v1.ToNode"> & {
   /**
+   * Contents that the message refers to and the node does not hold.
+   *
+   * @generated from field: repeated mayfly.v1.Content contents = 1;
+   */
+  contents: Content[];
+
+  /**
    * @generated from oneof mayfly.v1.ToNode.what
    */
   what: {
     /**
-     * @generated from field: mayfly.v1.StartEngine start_engine = 1;
+     * What all engines are told, and those that start later: kept by the node.
+     *
+     * @generated from field: mayfly.v1.Tell tell = 2;
      */
-    value: StartEngine;
-    case: "startEngine";
+    value: Tell;
+    case: "tell";
   } | {
     /**
-     * @generated from field: mayfly.v1.TellEngine tell_engine = 2;
+     * @generated from field: mayfly.v1.TellEngine tell_engine = 3;
      */
     value: TellEngine;
     case: "tellEngine";
   } | {
     /**
-     * @generated from field: mayfly.v1.KillEngine kill_engine = 3;
+     * The node's state is told anew from here; what it knows of and is not told until the end is gone.
+     *
+     * @generated from field: mayfly.v1.SyncBegin sync_begin = 4;
      */
-    value: KillEngine;
-    case: "killEngine";
+    value: SyncBegin;
+    case: "syncBegin";
   } | {
     /**
-     * @generated from field: mayfly.v1.CreateSet create_set = 4;
+     * @generated from field: mayfly.v1.SyncEnd sync_end = 5;
      */
-    value: CreateSet;
-    case: "createSet";
+    value: SyncEnd;
+    case: "syncEnd";
   } | {
     /**
-     * @generated from field: mayfly.v1.SetDesired set_desired = 5;
+     * Has so many instances of a set; the set comes along where the node may not have it.
+     *
+     * @generated from field: mayfly.v1.SetDesired set_desired = 6;
      */
     value: SetDesired;
     case: "setDesired";
   } | {
     /**
-     * @generated from field: mayfly.v1.DrainSet drain_set = 6;
+     * @generated from field: mayfly.v1.DrainSet drain_set = 7;
      */
     value: DrainSet;
     case: "drainSet";
   } | {
     /**
-     * @generated from field: mayfly.v1.InstanceEnvironment instance_environment = 7;
-     */
-    value: InstanceEnvironment;
-    case: "instanceEnvironment";
-  } | {
-    /**
+     * No engine uses a stopping instance any more.
+     *
      * @generated from field: mayfly.v1.InstanceDrained instance_drained = 8;
      */
     value: InstanceDrained;
     case: "instanceDrained";
   } | {
     /**
-     * @generated from field: mayfly.v1.AskUsage ask_usage = 9;
+     * @generated from field: mayfly.v1.OpenEgress open_egress = 9;
      */
-    value: AskUsage;
-    case: "askUsage";
+    value: OpenEgress;
+    case: "openEgress";
   } | {
     /**
-     * @generated from field: mayfly.v1.Ping ping = 10;
+     * @generated from field: mayfly.v1.CloseEgress close_egress = 10;
+     */
+    value: CloseEgress;
+    case: "closeEgress";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.Ask ask = 11;
+     */
+    value: Ask;
+    case: "ask";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.Ping ping = 12;
      */
     value: Ping;
     case: "ping";
-  } | {
-    /**
-     * @generated from field: mayfly.v1.Slices slices = 11;
-     */
-    value: Slices;
-    case: "slices";
   } | { case: undefined; value?: undefined };
 };
 
@@ -525,28 +622,54 @@ export declare type ToNode = Message<"mayfly.v1.ToNode"> & {
 export declare const ToNodeSchema: GenMessage<ToNode>;
 
 /**
- * @generated from message mayfly.v1.StartEngine
+ * @generated from message mayfly.v1.Content
  */
-export declare type StartEngine = Message<"mayfly.v1.StartEngine"> & {
+export declare type Content = Message<"mayfly.v1.Content"> & {
   /**
-   * @generated from field: string engine = 1;
+   * @generated from field: string hash = 1;
    */
-  engine: string;
+  hash: string;
+
+  /**
+   * @generated from field: bytes bytes = 2;
+   */
+  bytes: Uint8Array;
 };
 
 /**
- * Describes the message mayfly.v1.StartEngine.
- * Use `create(StartEngineSchema)` to create a new message.
+ * Describes the message mayfly.v1.Content.
+ * Use `create(ContentSchema)` to create a new message.
  */
-export declare const StartEngineSchema: GenMessage<StartEngine>;
+export declare const ContentSchema: GenMessage<Content>;
+
+/**
+ * @generated from message mayfly.v1.Tell
+ */
+export declare type Tell = Message<"mayfly.v1.Tell"> & {
+  /**
+   * @generated from field: string message = 1;
+   */
+  message: string;
+
+  /**
+   * Only engines that are there now.
+   *
+   * @generated from field: bool once = 2;
+   */
+  once: boolean;
+};
+
+/**
+ * Describes the message mayfly.v1.Tell.
+ * Use `create(TellSchema)` to create a new message.
+ */
+export declare const TellSchema: GenMessage<Tell>;
 
 /**
  * @generated from message mayfly.v1.TellEngine
  */
 export declare type TellEngine = Message<"mayfly.v1.TellEngine"> & {
   /**
-   * Empty: all of the node's engines.
-   *
    * @generated from field: string engine = 1;
    */
   engine: string;
@@ -555,13 +678,6 @@ export declare type TellEngine = Message<"mayfly.v1.TellEngine"> & {
    * @generated from field: string message = 2;
    */
   message: string;
-
-  /**
-   * Content hashes of the blobs that stand as references in the message.
-   *
-   * @generated from field: repeated bytes refers_to = 3;
-   */
-  refersTo: Uint8Array[];
 };
 
 /**
@@ -571,50 +687,28 @@ export declare type TellEngine = Message<"mayfly.v1.TellEngine"> & {
 export declare const TellEngineSchema: GenMessage<TellEngine>;
 
 /**
- * @generated from message mayfly.v1.KillEngine
+ * @generated from message mayfly.v1.SyncBegin
  */
-export declare type KillEngine = Message<"mayfly.v1.KillEngine"> & {
-  /**
-   * @generated from field: string engine = 1;
-   */
-  engine: string;
+export declare type SyncBegin = Message<"mayfly.v1.SyncBegin"> & {
 };
 
 /**
- * Describes the message mayfly.v1.KillEngine.
- * Use `create(KillEngineSchema)` to create a new message.
+ * Describes the message mayfly.v1.SyncBegin.
+ * Use `create(SyncBeginSchema)` to create a new message.
  */
-export declare const KillEngineSchema: GenMessage<KillEngine>;
+export declare const SyncBeginSchema: GenMessage<SyncBegin>;
 
 /**
- * The instances of one revision on this node; none yet.
- *
- * @generated from message mayfly.v1.CreateSet
+ * @generated from message mayfly.v1.SyncEnd
  */
-export declare type CreateSet = Message<"mayfly.v1.CreateSet"> & {
-  /**
-   * @generated from field: string set = 1;
-   */
-  set: string;
-
-  /**
-   * @generated from field: string revision = 2;
-   */
-  revision: string;
-
-  /**
-   * A FunctionSpec, as JSON.
-   *
-   * @generated from field: string spec = 3;
-   */
-  spec: string;
+export declare type SyncEnd = Message<"mayfly.v1.SyncEnd"> & {
 };
 
 /**
- * Describes the message mayfly.v1.CreateSet.
- * Use `create(CreateSetSchema)` to create a new message.
+ * Describes the message mayfly.v1.SyncEnd.
+ * Use `create(SyncEndSchema)` to create a new message.
  */
-export declare const CreateSetSchema: GenMessage<CreateSet>;
+export declare const SyncEndSchema: GenMessage<SyncEnd>;
 
 /**
  * @generated from message mayfly.v1.SetDesired
@@ -631,16 +725,11 @@ export declare type SetDesired = Message<"mayfly.v1.SetDesired"> & {
   count: number;
 
   /**
-   * The set, where the node may not have it yet: start order and slice are one message.
+   * A FunctionSpec as JSON; "" where the node has it.
    *
-   * @generated from field: mayfly.v1.CreateSet create = 3;
+   * @generated from field: string spec = 3;
    */
-  create?: CreateSet | undefined;
-
-  /**
-   * @generated from field: repeated mayfly.v1.Slice slices = 4;
-   */
-  slices: Slice[];
+  spec: string;
 };
 
 /**
@@ -666,31 +755,6 @@ export declare type DrainSet = Message<"mayfly.v1.DrainSet"> & {
 export declare const DrainSetSchema: GenMessage<DrainSet>;
 
 /**
- * Variables with which a starting instance begins.
- *
- * @generated from message mayfly.v1.InstanceEnvironment
- */
-export declare type InstanceEnvironment = Message<"mayfly.v1.InstanceEnvironment"> & {
-  /**
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * @generated from field: map<string, string> variables = 2;
-   */
-  variables: { [key: string]: string };
-};
-
-/**
- * Describes the message mayfly.v1.InstanceEnvironment.
- * Use `create(InstanceEnvironmentSchema)` to create a new message.
- */
-export declare const InstanceEnvironmentSchema: GenMessage<InstanceEnvironment>;
-
-/**
- * No engine uses a stopping instance any more.
- *
  * @generated from message mayfly.v1.InstanceDrained
  */
 export declare type InstanceDrained = Message<"mayfly.v1.InstanceDrained"> & {
@@ -707,20 +771,66 @@ export declare type InstanceDrained = Message<"mayfly.v1.InstanceDrained"> & {
 export declare const InstanceDrainedSchema: GenMessage<InstanceDrained>;
 
 /**
- * @generated from message mayfly.v1.AskUsage
+ * @generated from message mayfly.v1.OpenEgress
  */
-export declare type AskUsage = Message<"mayfly.v1.AskUsage"> & {
+export declare type OpenEgress = Message<"mayfly.v1.OpenEgress"> & {
   /**
-   * @generated from field: uint32 asked = 1;
+   * @generated from field: string function = 1;
    */
-  asked: number;
+  function: string;
+
+  /**
+   * Every engine listens there; else one.
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
 };
 
 /**
- * Describes the message mayfly.v1.AskUsage.
- * Use `create(AskUsageSchema)` to create a new message.
+ * Describes the message mayfly.v1.OpenEgress.
+ * Use `create(OpenEgressSchema)` to create a new message.
  */
-export declare const AskUsageSchema: GenMessage<AskUsage>;
+export declare const OpenEgressSchema: GenMessage<OpenEgress>;
+
+/**
+ * @generated from message mayfly.v1.CloseEgress
+ */
+export declare type CloseEgress = Message<"mayfly.v1.CloseEgress"> & {
+  /**
+   * @generated from field: string function = 1;
+   */
+  function: string;
+};
+
+/**
+ * Describes the message mayfly.v1.CloseEgress.
+ * Use `create(CloseEgressSchema)` to create a new message.
+ */
+export declare const CloseEgressSchema: GenMessage<CloseEgress>;
+
+/**
+ * @generated from message mayfly.v1.Ask
+ */
+export declare type Ask = Message<"mayfly.v1.Ask"> & {
+  /**
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * JSON: what to answer.
+   *
+   * @generated from field: string question = 2;
+   */
+  question: string;
+};
+
+/**
+ * Describes the message mayfly.v1.Ask.
+ * Use `create(AskSchema)` to create a new message.
+ */
+export declare const AskSchema: GenMessage<Ask>;
 
 /**
  * @generated from message mayfly.v1.Ping
@@ -737,45 +847,6 @@ export declare type Ping = Message<"mayfly.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export declare const PingSchema: GenMessage<Ping>;
-
-/**
- * @generated from message mayfly.v1.Slice
- */
-export declare type Slice = Message<"mayfly.v1.Slice"> & {
-  /**
-   * First 16 bytes of the content's SHA-256.
-   *
-   * @generated from field: bytes hash = 1;
-   */
-  hash: Uint8Array;
-
-  /**
-   * @generated from field: bytes content = 2;
-   */
-  content: Uint8Array;
-};
-
-/**
- * Describes the message mayfly.v1.Slice.
- * Use `create(SliceSchema)` to create a new message.
- */
-export declare const SliceSchema: GenMessage<Slice>;
-
-/**
- * @generated from message mayfly.v1.Slices
- */
-export declare type Slices = Message<"mayfly.v1.Slices"> & {
-  /**
-   * @generated from field: repeated mayfly.v1.Slice slices = 1;
-   */
-  slices: Slice[];
-};
-
-/**
- * Describes the message mayfly.v1.Slices.
- * Use `create(SlicesSchema)` to create a new message.
- */
-export declare const SlicesSchema: GenMessage<Slices>;
 
 /**
  * @generated from service mayfly.v1.NodeService

@@ -10,7 +10,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file mayfly/v1/nodes.proto.
  */
 export const file_mayfly_v1_nodes = /*@__PURE__*/
-  fileDesc("ChVtYXlmbHkvdjEvbm9kZXMucHJvdG8SCW1heWZseS52MSJHCgtKb2luUmVxdWVzdBINCgV0b2tlbhgBIAEoCRIMCgRuYW1lGAIgASgJEhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYAyABKAwiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAwiMwoMSm9pblJlc3BvbnNlEhQKDGNlcnRpZmljYXRlcxgBIAEoCRINCgVyb290cxgCIAEoCSLJAwoIRnJvbU5vZGUSIQoFaGVsbG8YASABKAsyEC5tYXlmbHkudjEuSGVsbG9IABIsCgtlbmdpbmVfc2F5cxgCIAEoCzIVLm1heWZseS52MS5FbmdpbmVTYXlzSAASLgoMZW5naW5lX2VuZGVkGAMgASgLMhYubWF5Zmx5LnYxLkVuZ2luZUVuZGVkSAASNgoQaW5zdGFuY2VfY2hhbmdlZBgEIAEoCzIaLm1heWZseS52MS5JbnN0YW5jZUNoYW5nZWRIABIuCgxzdGFydF9mYWlsZWQYBSABKAsyFi5tYXlmbHkudjEuU3RhcnRGYWlsZWRIABIwCg1pbnN0YW5jZV9nb25lGAYgASgLMhcubWF5Zmx5LnYxLkluc3RhbmNlR29uZUgAEiwKC3NldF9kcmFpbmVkGAcgASgLMhUubWF5Zmx5LnYxLlNldERyYWluZWRIABIhCgV1c2FnZRgIIAEoCzIQLm1heWZseS52MS5Vc2FnZUgAEigKCWxvZ19saW5lcxgJIAEoCzITLm1heWZseS52MS5Mb2dMaW5lc0gAEh8KBHBvbmcYCiABKAsyDy5tYXlmbHkudjEuUG9uZ0gAQgYKBHdoYXQitwEKBUhlbGxvEg8KB3ZlcnNpb24YASABKAkSDAoEcm9sZRgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEgwKBGNwdXMYBCABKAESFAoMbWVtb3J5X2J5dGVzGAUgASgBEgwKBHpvbmUYBiABKAkSDAoEaGVsZBgHIAMoDBIPCgdlbmdpbmVzGAggAygJEi0KCWluc3RhbmNlcxgJIAMoCzIaLm1heWZseS52MS5JbnN0YW5jZUNoYW5nZWQiLQoKRW5naW5lU2F5cxIOCgZlbmdpbmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSIqCgtFbmdpbmVFbmRlZBIOCgZlbmdpbmUYASABKAkSCwoDaG93GAIgASgJIo4BCg9JbnN0YW5jZUNoYW5nZWQSCwoDc2V0GAEgASgJEgoKAmlkGAIgASgJEg0KBXN0YXRlGAMgASgJEgwKBGhvc3QYBCABKAkSDAoEcG9ydBgFIAEoDRILCgNwaWQYBiABKA0SEgoKc3RhcnRlZF9hdBgHIAEoARIWCg5yZWFkeV9hZnRlcl9tcxgIIAEoASI0CgxJbnN0YW5jZUdvbmUSCwoDc2V0GAEgASgJEgoKAmlkGAIgASgJEgsKA3doeRgDIAEoCSI8CgtTdGFydEZhaWxlZBILCgNzZXQYASABKAkSDgoGcmVhc29uGAIgASgJEhAKCHJldHJ5X2F0GAMgASgBIhkKClNldERyYWluZWQSCwoDc2V0GAEgASgJIjkKBVVzYWdlEg4KBmNwdV9tcxgBIAEoARIRCglyc3NfYnl0ZXMYAiABKAESDQoFYXNrZWQYAyABKA0iHgoITG9nTGluZXMSEgoKbGluZXNfanNvbhgBIAMoCSIWCgRQb25nEg4KBnNlcmlhbBgBIAEoDSKIBAoGVG9Ob2RlEi4KDHN0YXJ0X2VuZ2luZRgBIAEoCzIWLm1heWZseS52MS5TdGFydEVuZ2luZUgAEiwKC3RlbGxfZW5naW5lGAIgASgLMhUubWF5Zmx5LnYxLlRlbGxFbmdpbmVIABIsCgtraWxsX2VuZ2luZRgDIAEoCzIVLm1heWZseS52MS5LaWxsRW5naW5lSAASKgoKY3JlYXRlX3NldBgEIAEoCzIULm1heWZseS52MS5DcmVhdGVTZXRIABIsCgtzZXRfZGVzaXJlZBgFIAEoCzIVLm1heWZseS52MS5TZXREZXNpcmVkSAASKAoJZHJhaW5fc2V0GAYgASgLMhMubWF5Zmx5LnYxLkRyYWluU2V0SAASPgoUaW5zdGFuY2VfZW52aXJvbm1lbnQYByABKAsyHi5tYXlmbHkudjEuSW5zdGFuY2VFbnZpcm9ubWVudEgAEjYKEGluc3RhbmNlX2RyYWluZWQYCCABKAsyGi5tYXlmbHkudjEuSW5zdGFuY2VEcmFpbmVkSAASKAoJYXNrX3VzYWdlGAkgASgLMhMubWF5Zmx5LnYxLkFza1VzYWdlSAASHwoEcGluZxgKIAEoCzIPLm1heWZseS52MS5QaW5nSAASIwoGc2xpY2VzGAsgASgLMhEubWF5Zmx5LnYxLlNsaWNlc0gAQgYKBHdoYXQiHQoLU3RhcnRFbmdpbmUSDgoGZW5naW5lGAEgASgJIkAKClRlbGxFbmdpbmUSDgoGZW5naW5lGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoJcmVmZXJzX3RvGAMgAygMIhwKCktpbGxFbmdpbmUSDgoGZW5naW5lGAEgASgJIjgKCUNyZWF0ZVNldBILCgNzZXQYASABKAkSEAoIcmV2aXNpb24YAiABKAkSDAoEc3BlYxgDIAEoCSJwCgpTZXREZXNpcmVkEgsKA3NldBgBIAEoCRINCgVjb3VudBgCIAEoDRIkCgZjcmVhdGUYAyABKAsyFC5tYXlmbHkudjEuQ3JlYXRlU2V0EiAKBnNsaWNlcxgEIAMoCzIQLm1heWZseS52MS5TbGljZSIXCghEcmFpblNldBILCgNzZXQYASABKAkilQEKE0luc3RhbmNlRW52aXJvbm1lbnQSCgoCaWQYASABKAkSQAoJdmFyaWFibGVzGAIgAygLMi0ubWF5Zmx5LnYxLkluc3RhbmNlRW52aXJvbm1lbnQuVmFyaWFibGVzRW50cnkaMAoOVmFyaWFibGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIdCg9JbnN0YW5jZURyYWluZWQSCgoCaWQYASABKAkiGQoIQXNrVXNhZ2USDQoFYXNrZWQYASABKA0iFgoEUGluZxIOCgZzZXJpYWwYASABKA0iJgoFU2xpY2USDAoEaGFzaBgBIAEoDBIPCgdjb250ZW50GAIgASgMIioKBlNsaWNlcxIgCgZzbGljZXMYASADKAsyEC5tYXlmbHkudjEuU2xpY2UytwEKC05vZGVTZXJ2aWNlEjcKBEpvaW4SFi5tYXlmbHkudjEuSm9pblJlcXVlc3QaFy5tYXlmbHkudjEuSm9pblJlc3BvbnNlEjkKBVJlbmV3EhcubWF5Zmx5LnYxLlJlbmV3UmVxdWVzdBoXLm1heWZseS52MS5Kb2luUmVzcG9uc2USNAoGQXR0YWNoEhMubWF5Zmx5LnYxLkZyb21Ob2RlGhEubWF5Zmx5LnYxLlRvTm9kZSgBMAFiBnByb3RvMw");
+  fileDesc("ChVtYXlmbHkvdjEvbm9kZXMucHJvdG8SCW1heWZseS52MSJHCgtKb2luUmVxdWVzdBINCgV0b2tlbhgBIAEoCRIMCgRuYW1lGAIgASgJEhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYAyABKAwiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAwiMwoMSm9pblJlc3BvbnNlEhQKDGNlcnRpZmljYXRlcxgBIAEoCRINCgVyb290cxgCIAEoCSKjBAoIRnJvbU5vZGUSIQoFaGVsbG8YASABKAsyEC5tYXlmbHkudjEuSGVsbG9IABIoCgllbmdpbmVfdXAYAiABKAsyEy5tYXlmbHkudjEuRW5naW5lVXBIABIsCgtlbmdpbmVfc2F5cxgDIAEoCzIVLm1heWZseS52MS5FbmdpbmVTYXlzSAASLgoMZW5naW5lX2VuZGVkGAQgASgLMhYubWF5Zmx5LnYxLkVuZ2luZUVuZGVkSAASMgoOaW5zdGFuY2Vfc3RhdGUYBSABKAsyGC5tYXlmbHkudjEuSW5zdGFuY2VTdGF0ZUgAEjAKDWluc3RhbmNlX2dvbmUYBiABKAsyFy5tYXlmbHkudjEuSW5zdGFuY2VHb25lSAASLgoMc3RhcnRfZmFpbGVkGAcgASgLMhYubWF5Zmx5LnYxLlN0YXJ0RmFpbGVkSAASLAoLc2V0X2RyYWluZWQYCCABKAsyFS5tYXlmbHkudjEuU2V0RHJhaW5lZEgAEjAKDWVncmVzc19vcGVuZWQYCSABKAsyFy5tYXlmbHkudjEuRWdyZXNzT3BlbmVkSAASIwoGYW5zd2VyGAogASgLMhEubWF5Zmx5LnYxLkFuc3dlckgAEigKCWxvZ19saW5lcxgLIAEoCzITLm1heWZseS52MS5Mb2dMaW5lc0gAEh8KBHBvbmcYDCABKAsyDy5tYXlmbHkudjEuUG9uZ0gAQgYKBHdoYXQihQIKBUhlbGxvEg8KB3ZlcnNpb24YASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAkSDwoHZ2F0ZXdheRgDIAEoCBIWCg5ydW5zX2luc3RhbmNlcxgEIAEoCBIMCgRob3N0GAUgASgJEgwKBHBvcnQYBiABKA0SDAoEY3B1cxgHIAEoARIUCgxtZW1vcnlfYnl0ZXMYCCABKAESDAoEem9uZRgJIAEoCRIMCgRoZWxkGAogAygJEiQKB2VuZ2luZXMYCyADKAsyEy5tYXlmbHkudjEuRW5naW5lVXASKwoJaW5zdGFuY2VzGAwgAygLMhgubWF5Zmx5LnYxLkluc3RhbmNlU3RhdGUiOgoIRW5naW5lVXASDgoGZW5naW5lGAEgASgJEgsKA3BpZBgCIAEoDRIRCgllbmRwb2ludHMYAyADKAkiLQoKRW5naW5lU2F5cxIOCgZlbmdpbmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSIqCgtFbmdpbmVFbmRlZBIOCgZlbmdpbmUYASABKAkSCwoDaG93GAIgASgJIqABCg1JbnN0YW5jZVN0YXRlEgsKA3NldBgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIMCgRob3N0GAQgASgJEgwKBHBvcnQYBSABKA0SCwoDcGlkGAYgASgNEhIKCnN0YXJ0ZWRfYXQYByABKAESFgoOcmVhZHlfYWZ0ZXJfbXMYCCABKAESEgoKZWdyZXNzX3VybBgJIAEoCSI0CgxJbnN0YW5jZUdvbmUSCwoDc2V0GAEgASgJEgoKAmlkGAIgASgJEgsKA3doeRgDIAEoCSI8CgtTdGFydEZhaWxlZBILCgNzZXQYASABKAkSDgoGcmVhc29uGAIgASgJEhAKCHJldHJ5X2F0GAMgASgBIhkKClNldERyYWluZWQSCwoDc2V0GAEgASgJIi0KDEVncmVzc09wZW5lZBIQCghmdW5jdGlvbhgBIAEoCRILCgN1cmwYAiABKAkiIwoGQW5zd2VyEgoKAmlkGAEgASgNEg0KBXZhbHVlGAIgASgJIhkKCExvZ0xpbmVzEg0KBWxpbmVzGAEgAygJIhYKBFBvbmcSDgoGc2VyaWFsGAEgASgNIocECgZUb05vZGUSJAoIY29udGVudHMYASADKAsyEi5tYXlmbHkudjEuQ29udGVudBIfCgR0ZWxsGAIgASgLMg8ubWF5Zmx5LnYxLlRlbGxIABIsCgt0ZWxsX2VuZ2luZRgDIAEoCzIVLm1heWZseS52MS5UZWxsRW5naW5lSAASKgoKc3luY19iZWdpbhgEIAEoCzIULm1heWZseS52MS5TeW5jQmVnaW5IABImCghzeW5jX2VuZBgFIAEoCzISLm1heWZseS52MS5TeW5jRW5kSAASLAoLc2V0X2Rlc2lyZWQYBiABKAsyFS5tYXlmbHkudjEuU2V0RGVzaXJlZEgAEigKCWRyYWluX3NldBgHIAEoCzITLm1heWZseS52MS5EcmFpblNldEgAEjYKEGluc3RhbmNlX2RyYWluZWQYCCABKAsyGi5tYXlmbHkudjEuSW5zdGFuY2VEcmFpbmVkSAASLAoLb3Blbl9lZ3Jlc3MYCSABKAsyFS5tYXlmbHkudjEuT3BlbkVncmVzc0gAEi4KDGNsb3NlX2VncmVzcxgKIAEoCzIWLm1heWZseS52MS5DbG9zZUVncmVzc0gAEh0KA2FzaxgLIAEoCzIOLm1heWZseS52MS5Bc2tIABIfCgRwaW5nGAwgASgLMg8ubWF5Zmx5LnYxLlBpbmdIAEIGCgR3aGF0IiYKB0NvbnRlbnQSDAoEaGFzaBgBIAEoCRINCgVieXRlcxgCIAEoDCIlCgRUZWxsEg8KB21lc3NhZ2UYASABKAkSDAoEb25jZRgCIAEoCCItCgpUZWxsRW5naW5lEg4KBmVuZ2luZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIgsKCVN5bmNCZWdpbiIJCgdTeW5jRW5kIjYKClNldERlc2lyZWQSCwoDc2V0GAEgASgJEg0KBWNvdW50GAIgASgNEgwKBHNwZWMYAyABKAkiFwoIRHJhaW5TZXQSCwoDc2V0GAEgASgJIh0KD0luc3RhbmNlRHJhaW5lZBIKCgJpZBgBIAEoCSIrCgpPcGVuRWdyZXNzEhAKCGZ1bmN0aW9uGAEgASgJEgsKA2FsbBgCIAEoCCIfCgtDbG9zZUVncmVzcxIQCghmdW5jdGlvbhgBIAEoCSIjCgNBc2sSCgoCaWQYASABKA0SEAoIcXVlc3Rpb24YAiABKAkiFgoEUGluZxIOCgZzZXJpYWwYASABKA0ytwEKC05vZGVTZXJ2aWNlEjcKBEpvaW4SFi5tYXlmbHkudjEuSm9pblJlcXVlc3QaFy5tYXlmbHkudjEuSm9pblJlc3BvbnNlEjkKBVJlbmV3EhcubWF5Zmx5LnYxLlJlbmV3UmVxdWVzdBoXLm1heWZseS52MS5Kb2luUmVzcG9uc2USNAoGQXR0YWNoEhMubWF5Zmx5LnYxLkZyb21Ob2RlGhEubWF5Zmx5LnYxLlRvTm9kZSgBMAFiBnByb3RvMw");
 
 /**
  * Describes the message mayfly.v1.JoinRequest.
@@ -48,158 +48,172 @@ export const HelloSchema = /*@__PURE__*/
   messageDesc(file_mayfly_v1_nodes, 4);
 
 /**
+ * Describes the message mayfly.v1.EngineUp.
+ * Use `create(EngineUpSchema)` to create a new message.
+ */
+export const EngineUpSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 5);
+
+/**
  * Describes the message mayfly.v1.EngineSays.
  * Use `create(EngineSaysSchema)` to create a new message.
  */
 export const EngineSaysSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 5);
+  messageDesc(file_mayfly_v1_nodes, 6);
 
 /**
  * Describes the message mayfly.v1.EngineEnded.
  * Use `create(EngineEndedSchema)` to create a new message.
  */
 export const EngineEndedSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 6);
+  messageDesc(file_mayfly_v1_nodes, 7);
 
 /**
- * Describes the message mayfly.v1.InstanceChanged.
- * Use `create(InstanceChangedSchema)` to create a new message.
+ * Describes the message mayfly.v1.InstanceState.
+ * Use `create(InstanceStateSchema)` to create a new message.
  */
-export const InstanceChangedSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 7);
+export const InstanceStateSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 8);
 
 /**
  * Describes the message mayfly.v1.InstanceGone.
  * Use `create(InstanceGoneSchema)` to create a new message.
  */
 export const InstanceGoneSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 8);
+  messageDesc(file_mayfly_v1_nodes, 9);
 
 /**
  * Describes the message mayfly.v1.StartFailed.
  * Use `create(StartFailedSchema)` to create a new message.
  */
 export const StartFailedSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 9);
+  messageDesc(file_mayfly_v1_nodes, 10);
 
 /**
  * Describes the message mayfly.v1.SetDrained.
  * Use `create(SetDrainedSchema)` to create a new message.
  */
 export const SetDrainedSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 10);
+  messageDesc(file_mayfly_v1_nodes, 11);
 
 /**
- * Describes the message mayfly.v1.Usage.
- * Use `create(UsageSchema)` to create a new message.
+ * Describes the message mayfly.v1.EgressOpened.
+ * Use `create(EgressOpenedSchema)` to create a new message.
  */
-export const UsageSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 11);
+export const EgressOpenedSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 12);
+
+/**
+ * Describes the message mayfly.v1.Answer.
+ * Use `create(AnswerSchema)` to create a new message.
+ */
+export const AnswerSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 13);
 
 /**
  * Describes the message mayfly.v1.LogLines.
  * Use `create(LogLinesSchema)` to create a new message.
  */
 export const LogLinesSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 12);
+  messageDesc(file_mayfly_v1_nodes, 14);
 
 /**
  * Describes the message mayfly.v1.Pong.
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 13);
+  messageDesc(file_mayfly_v1_nodes, 15);
 
 /**
  * Describes the message mayfly.v1.ToNode.
  * Use `create(ToNodeSchema)` to create a new message.
  */
 export const ToNodeSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 14);
+  messageDesc(file_mayfly_v1_nodes, 16);
 
 /**
- * Describes the message mayfly.v1.StartEngine.
- * Use `create(StartEngineSchema)` to create a new message.
+ * Describes the message mayfly.v1.Content.
+ * Use `create(ContentSchema)` to create a new message.
  */
-export const StartEngineSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 15);
+export const ContentSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 17);
+
+/**
+ * Describes the message mayfly.v1.Tell.
+ * Use `create(TellSchema)` to create a new message.
+ */
+export const TellSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 18);
 
 /**
  * Describes the message mayfly.v1.TellEngine.
  * Use `create(TellEngineSchema)` to create a new message.
  */
 export const TellEngineSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 16);
+  messageDesc(file_mayfly_v1_nodes, 19);
 
 /**
- * Describes the message mayfly.v1.KillEngine.
- * Use `create(KillEngineSchema)` to create a new message.
+ * Describes the message mayfly.v1.SyncBegin.
+ * Use `create(SyncBeginSchema)` to create a new message.
  */
-export const KillEngineSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 17);
+export const SyncBeginSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 20);
 
 /**
- * Describes the message mayfly.v1.CreateSet.
- * Use `create(CreateSetSchema)` to create a new message.
+ * Describes the message mayfly.v1.SyncEnd.
+ * Use `create(SyncEndSchema)` to create a new message.
  */
-export const CreateSetSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 18);
+export const SyncEndSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 21);
 
 /**
  * Describes the message mayfly.v1.SetDesired.
  * Use `create(SetDesiredSchema)` to create a new message.
  */
 export const SetDesiredSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 19);
+  messageDesc(file_mayfly_v1_nodes, 22);
 
 /**
  * Describes the message mayfly.v1.DrainSet.
  * Use `create(DrainSetSchema)` to create a new message.
  */
 export const DrainSetSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 20);
-
-/**
- * Describes the message mayfly.v1.InstanceEnvironment.
- * Use `create(InstanceEnvironmentSchema)` to create a new message.
- */
-export const InstanceEnvironmentSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 21);
+  messageDesc(file_mayfly_v1_nodes, 23);
 
 /**
  * Describes the message mayfly.v1.InstanceDrained.
  * Use `create(InstanceDrainedSchema)` to create a new message.
  */
 export const InstanceDrainedSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 22);
+  messageDesc(file_mayfly_v1_nodes, 24);
 
 /**
- * Describes the message mayfly.v1.AskUsage.
- * Use `create(AskUsageSchema)` to create a new message.
+ * Describes the message mayfly.v1.OpenEgress.
+ * Use `create(OpenEgressSchema)` to create a new message.
  */
-export const AskUsageSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 23);
+export const OpenEgressSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 25);
+
+/**
+ * Describes the message mayfly.v1.CloseEgress.
+ * Use `create(CloseEgressSchema)` to create a new message.
+ */
+export const CloseEgressSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 26);
+
+/**
+ * Describes the message mayfly.v1.Ask.
+ * Use `create(AskSchema)` to create a new message.
+ */
+export const AskSchema = /*@__PURE__*/
+  messageDesc(file_mayfly_v1_nodes, 27);
 
 /**
  * Describes the message mayfly.v1.Ping.
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 24);
-
-/**
- * Describes the message mayfly.v1.Slice.
- * Use `create(SliceSchema)` to create a new message.
- */
-export const SliceSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 25);
-
-/**
- * Describes the message mayfly.v1.Slices.
- * Use `create(SlicesSchema)` to create a new message.
- */
-export const SlicesSchema = /*@__PURE__*/
-  messageDesc(file_mayfly_v1_nodes, 26);
+  messageDesc(file_mayfly_v1_nodes, 28);
 
 /**
  * @generated from service mayfly.v1.NodeService

@@ -1,0 +1,331 @@
+import { randomUUID } from 'node:crypto'
+import type { FunctionSpec } from '../../api/function-spec.ts'
+import type { FromEngine, ToEngine } from '../../dataplane/engine-messages.ts'
+import type { Instance } from '../../runtime/instance.ts'
+import type { InstanceSet } from '../../runtime/instance-set.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import type { ListenFailure } from '../listener-plan.ts'
+import { LocalNode, type NodePlan } from '../local-node.ts'
+import type { FromNode, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
+import { BlobCache } from './blob-cache.ts'
+import { EngineMemory } from './engine-memory.ts'
+import { isLasting, NodeState } from './node-state.ts'
+import { type NodeQuestion, readSetName } from './remote-node.ts'
+import { fromWire, toWire } from './wire-value.ts'
+
+/** A message to the control plane; defaults are left out. */
+export type Report =
+  NonNullable<FromNode['what']> extends infer What
+    ? What extends { case: string; value: object }
+      ? { case: What['case']; value: Partial<Omit<What['value'], '$typeName' | '$unknown'>> }
+      : never
+    : never
+
+export interface NodeAgentOptions {
+  plan: NodePlan
+  version: string
+  zone: string
+  cpus: number
+  memoryBytes: number
+  /** Where clients outside the mesh reach it; null: it is no gateway. */
+  gateway: { host: string; port: number } | null
+  notice(text: string): void
+  /** The first sync is over and everything is open, or why that is not so. */
+  ready(problem: string | null): void
+}
+
+/** Contents that are kept for messages that refer to them. */
+const MOST_CONTENT_BYTES = 256 * 1024 * 1024
+
+/**
+ * A node's own part of a mesh whose control plane is another process. It holds what its engines were told, so that they and its
+ * instances go on serving, and dead engines are replaced, while the control plane is out of reach.
+ */
+export class NodeAgent {
+  readonly #options: NodeAgentOptions
+  readonly #incarnation = randomUUID()
+  readonly #local: LocalNode
+  readonly #state = new NodeState()
+  readonly #memory = new EngineMemory()
+  readonly #blobs = new BlobCache(MOST_CONTENT_BYTES)
+  readonly #sets = new Map<string, { set: InstanceSet; spec: FunctionSpec }>()
+  /** Stopping instances, each with what says that no engine uses it any more. */
+  readonly #stopping = new Map<string, () => void>()
+  readonly #egress = new Set<string>()
+  #send: ((report: Report) => void) | null = null
+  #started = false
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options
+    const { plan, notice } = options
+    this.#local = new LocalNode(
+      plan,
+      `${plan.name}-engine`,
+      {
+        state: () => this.#state.messages(),
+        started: (engine) => this.#engineStarted(engine),
+        message: (engine, message) => this.#engineSays(engine, message),
+        died: (engine, how) => this.#engineDied(engine, how),
+      },
+      notice,
+    )
+  }
+
+  // ---- the control plane ----
+
+  /** There is a stream to the control plane: says who is there. */
+  attach(send: (report: Report) => void): void {
+    this.#send = send
+    this.#hello()
+    for (const message of this.#memory.takeDemand()) this.#reportEngine(message.engine, message.message)
+  }
+
+  /** The stream is gone; everything goes on. */
+  detach(): void {
+    this.#send = null
+  }
+
+  /** What the control plane says; throws where it refers to content that is not here. */
+  receive({ contents, what }: ToNode): void {
+    for (const { hash, bytes } of contents) this.#blobs.add(hash, bytes)
+    switch (what.case) {
+      case 'tell':
+        return this.#tell(this.#read(what.value.message) as ToEngine, what.value.once)
+      case 'tellEngine':
+        return this.#tellEngine(what.value.engine, this.#read(what.value.message) as ToEngine)
+      case 'syncBegin':
+        return this.#state.beginSync()
+      case 'syncEnd':
+        for (const message of this.#state.endSync()) this.#local.broadcast(message)
+        if (!this.#started && this.#state.complete) void this.#start()
+        return
+      case 'setDesired':
+        return this.#setDesired(what.value.set, what.value.count, what.value.spec)
+      case 'drainSet':
+        return this.#drainSet(what.value.set)
+      case 'instanceDrained':
+        return this.#stopping.get(what.value.id)?.()
+      case 'openEgress':
+        return void this.#openEgress(what.value.function, what.value.all)
+      case 'closeEgress':
+        this.#egress.delete(what.value.function)
+        return this.#local.closeEgress(what.value.function)
+      case 'ask':
+        return void this.#answer(what.value.id, this.#read(what.value.question) as NodeQuestion)
+      case 'ping':
+        return this.#report({ case: 'pong', value: { serial: what.value.serial } })
+    }
+  }
+
+  /** Lets requests under way end, then ends engines and instances. */
+  async close(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs
+    await this.#local.drainStep('drain-gateway', deadline)
+    await this.#local.drainStep('drain', deadline)
+    for (const drained of this.#stopping.values()) drained()
+    await this.#local.close()
+  }
+
+  #read(text: string): unknown {
+    return fromWire(text, (hash) => this.#blobs.get(hash))
+  }
+
+  #report(report: Report): void {
+    this.#send?.(report)
+  }
+
+  #hello(): void {
+    const { plan, version, zone, cpus, memoryBytes, gateway } = this.#options
+    const { address } = this.#local
+    const engines = this.#local.pids().filter(({ engine }) => this.#local.engines().includes(engine))
+    const value = {
+      version,
+      incarnation: this.#incarnation,
+      gateway: gateway !== null,
+      runsInstances: plan.runtime !== null,
+      host: address?.host ?? '',
+      port: address?.port ?? 0,
+      cpus,
+      memoryBytes,
+      zone,
+      held: this.#blobs.hashes(),
+      engines: engines.map(({ engine, pid }) => ({
+        engine,
+        pid: pid ?? 0,
+        endpoints: this.#memory.endpoints(engine).map((message) => toWire(message, String)),
+      })),
+      instances: [...this.#sets].flatMap(([name, { set }]) =>
+        set.instances().map((instance) => this.#stateOf(name, instance)),
+      ),
+    }
+    this.#report({ case: 'hello', value: value as never })
+  }
+
+  // ---- engines ----
+
+  async #start(): Promise<void> {
+    this.#started = true
+    const problem = await this.#open()
+    this.#options.ready(problem)
+    // The address is known now.
+    if (problem === null) this.#hello()
+  }
+
+  async #open(): Promise<string | null> {
+    const failed = (await this.#local.start()) ?? (await this.#local.openAddress())
+    if (failed) return failed.kind === 'engines' ? failed.message : said(failed.failure)
+    const { gateway, plan } = this.#options
+    if (gateway !== null) {
+      const opened = await this.#local.openGateway(gateway.host, gateway.port)
+      if (!opened.ok) return said(opened.failure)
+      this.#options.notice(`gateway http://${gateway.host}:${opened.port}`)
+    }
+    if (plan.runtime !== null) await this.#local.fillEgress()
+    return null
+  }
+
+  #tell(message: ToEngine, once: boolean): void {
+    if (!once) this.#state.record(message)
+    this.#local.broadcast(message)
+  }
+
+  #tellEngine(engine: string, message: ToEngine): void {
+    if (isLasting(message)) this.#state.record(message)
+    this.#memory.told(engine, message)
+    this.#local.send(engine, message)
+  }
+
+  #engineStarted(engine: string): ToEngine[] {
+    const pid = this.#local.pids().find((one) => one.engine === engine)?.pid ?? 0
+    // Without a control plane it is given what a dead one of its node had the use of.
+    if (this.#send === null) return this.#memory.inherit(engine)
+    this.#report({ case: 'engineUp', value: { engine, pid } })
+    return []
+  }
+
+  #engineSays(engine: string, message: FromEngine): void {
+    if (message.type === 'identity-wanted') {
+      const known = this.#memory.identity(message.principal)
+      if (known) return this.#local.send(engine, known)
+    }
+    if (this.#send === null) this.#memory.noteDemand(engine, message)
+    else this.#reportEngine(engine, message)
+  }
+
+  #reportEngine(engine: string, message: FromEngine): void {
+    this.#report({ case: 'engineSays', value: { engine, message: toWire(message, inline) } })
+  }
+
+  #engineDied(engine: string, how: string): void {
+    this.#memory.died(engine, this.#send !== null)
+    this.#report({ case: 'engineEnded', value: { engine, how } })
+  }
+
+  // ---- instances ----
+
+  #setDesired(name: string, count: number, spec: string): void {
+    const known = this.#sets.get(name)
+    if (known) return known.set.setDesired(count)
+    if (spec === '') return
+    const read = JSON.parse(spec) as FunctionSpec
+    const { revision } = readSetName(name)
+    const set = this.#local.createSet(read, revision, {
+      starting: (instance) => this.#reportInstance(name, instance),
+      ready: (instance) => this.#reportInstance(name, instance),
+      stopping: (instance) => this.#stop(name, instance),
+      gone: (instance, why) => {
+        this.#stopping.get(instance.id)?.()
+        this.#report({ case: 'instanceGone', value: { set: name, id: instance.id, why } })
+      },
+      failed: (reason, retryAt) =>
+        this.#report({ case: 'startFailed', value: { set: name, reason, retryAt } }),
+    })
+    this.#sets.set(name, { set, spec: read })
+    set.setDesired(count)
+  }
+
+  #drainSet(name: string): void {
+    const known = this.#sets.get(name)
+    const done = () => this.#report({ case: 'setDrained', value: { set: name } })
+    if (!known) return done()
+    void known.set.drain().then(() => {
+      this.#sets.delete(name)
+      done()
+    })
+  }
+
+  #stop(name: string, instance: Instance): Promise<void> {
+    this.#reportInstance(name, instance)
+    return new Promise((resolve) => {
+      this.#stopping.set(instance.id, () => {
+        this.#stopping.delete(instance.id)
+        resolve()
+      })
+    })
+  }
+
+  #reportInstance(name: string, instance: Instance): void {
+    this.#report({ case: 'instanceState', value: this.#stateOf(name, instance) })
+  }
+
+  #stateOf(set: string, instance: Instance) {
+    const { id, state, address, pid, startedAt, readyAfterMs } = instance
+    return {
+      set,
+      id,
+      state,
+      host: address.host,
+      port: address.port,
+      pid: pid ?? 0,
+      startedAt,
+      readyAfterMs: readyAfterMs ?? -1,
+      egressUrl: this.#local.egressUrl(instance.function, id) ?? '',
+    }
+  }
+
+  async #openEgress(key: string, all: boolean): Promise<void> {
+    if (!this.#egress.has(key)) {
+      this.#egress.add(key)
+      await this.#local.openEgress(key, all ? 'all' : 'one')
+    }
+    this.#report({
+      case: 'egressOpened',
+      value: { function: key, url: this.#local.egressUrl(key, null) ?? '' },
+    })
+  }
+
+  // ---- questions ----
+
+  async #answer(id: number, question: NodeQuestion): Promise<void> {
+    const value = await this.#answerTo(question)
+    this.#report({ case: 'answer', value: { id, value: toWire(value ?? null, inline) } })
+  }
+
+  async #answerTo(question: NodeQuestion): Promise<unknown> {
+    const runtime: Runtime | null = this.#options.plan.runtime
+    switch (question.kind) {
+      case 'engines':
+        return this.#local.query(question.query)
+      case 'usage':
+        return runtime?.usage() ?? { cpuMs: 0, rssBytes: 0 }
+      case 'logs':
+        return (
+          runtime?.logs.recent(
+            question.function === '' ? {} : { function: question.function },
+            question.tail,
+          ) ?? []
+        )
+      case 'drain':
+        return this.#local.drainStep(question.type, question.deadline)
+    }
+  }
+}
+
+function said({ message }: ListenFailure): string {
+  return message
+}
+
+/** What a node says is small: its bytes stand in the text itself. */
+function inline(bytes: Uint8Array): string {
+  throw new Error(`a message of a node refers to ${bytes.length} bytes of content`)
+}

@@ -1,0 +1,316 @@
+import type { FunctionSpec } from '../../api/function-spec.ts'
+import type { EngineQuery, FromEngine, ToEngine } from '../../dataplane/engine-messages.ts'
+import type { NodeAddress } from '../../dataplane/node-messages.ts'
+import type { InstanceListener } from '../../runtime/instance.ts'
+import type { InstanceSet } from '../../runtime/instance-set.ts'
+import type { MeshNode, NodeEvents } from '../mesh-node.ts'
+import type { EngineUp, FromNode, Hello, InstanceState, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
+import { isLasting } from './node-state.ts'
+import { RemoteSet } from './remote-set.ts'
+import { contentHash, fromWire, toWire } from './wire-value.ts'
+
+/** A message for a node; defaults are left out. */
+export type Order =
+  NonNullable<ToNode['what']> extends infer What
+    ? What extends { case: string; value: object }
+      ? { case: What['case']; value: Partial<Omit<What['value'], '$typeName' | '$unknown'>> }
+      : never
+    : never
+
+/** The stream to a node while there is one. */
+export interface NodeStream {
+  send(order: Order, contents: { hash: string; bytes: Uint8Array }[]): void
+}
+
+/** A node answers a question within this time or is taken to have no answer, in milliseconds. */
+const ANSWER_MS = 2_500
+/** Contents that a node is known to hold are remembered up to this number. */
+const MOST_HELD = 100_000
+
+/** A node that another process runs, as the control plane sees it through its stream. It outlives the stream for a while. */
+export class RemoteNode implements MeshNode {
+  readonly name: string
+  readonly #events: NodeEvents
+  readonly #sets = new Map<string, RemoteSet>()
+  /** What a node told of sets that nobody has claimed yet. */
+  readonly #found = new Map<string, InstanceState[]>()
+  readonly #engines = new Map<string, number>()
+  readonly #egress = new Map<
+    string,
+    { all: boolean; url: string | null; opened: PromiseWithResolvers<void> }
+  >()
+  readonly #questions = new Map<number, (value: unknown) => void>()
+  #held = new Set<string>()
+  #stream: NodeStream | null = null
+  #hello: Hello
+  #nextQuestion = 1
+
+  constructor(name: string, hello: Hello, events: NodeEvents) {
+    this.name = name
+    this.#hello = hello
+    this.#events = events
+    for (const instance of hello.instances) {
+      const found = this.#found.get(instance.set) ?? []
+      this.#found.set(instance.set, [...found, instance])
+    }
+  }
+
+  get hello(): Hello {
+    return this.#hello
+  }
+
+  get attached(): boolean {
+    return this.#stream !== null
+  }
+
+  get isGateway(): boolean {
+    return this.#hello.gateway
+  }
+
+  get runsInstances(): boolean {
+    return this.#hello.runsInstances
+  }
+
+  get address(): NodeAddress | null {
+    const { host, port } = this.#hello
+    return port === 0 ? null : { name: this.name, host, port }
+  }
+
+  // ---- the stream ----
+
+  /** The stream is there, for the first time or again: the node is told how everything is. */
+  attach(stream: NodeStream, hello: Hello): void {
+    this.#hello = hello
+    this.#stream = stream
+    this.#held = new Set(hello.held)
+    this.#order({ case: 'syncBegin', value: {} })
+    for (const message of this.#events.state()) this.#tell(message, false)
+    this.#order({ case: 'syncEnd', value: {} })
+    for (const [key, { all }] of this.#egress)
+      this.#order({ case: 'openEgress', value: { function: key, all } })
+    this.#reconcileEngines(hello.engines)
+    this.#reconcileInstances(hello.instances)
+  }
+
+  /** The stream is broken; the node may come back. */
+  detach(stream: NodeStream): void {
+    if (this.#stream !== stream) return
+    this.#stream = null
+    for (const answered of this.#questions.values()) answered(undefined)
+    this.#questions.clear()
+  }
+
+  /** The node does not come back: all that it had is gone. */
+  lose(): void {
+    this.#stream = null
+    for (const set of this.#sets.values()) set.lost()
+    this.#sets.clear()
+  }
+
+  /** What the node says. */
+  receive({ what }: FromNode): void {
+    switch (what.case) {
+      case 'hello':
+        // Its address is known now.
+        this.#hello = what.value
+        return
+      case 'engineUp':
+        return this.#engineUp(what.value)
+      case 'engineSays':
+        if (!this.#engines.has(what.value.engine)) return
+        return this.#events.message(
+          what.value.engine,
+          fromWire(what.value.message, () => undefined) as FromEngine,
+        )
+      case 'engineEnded':
+        if (this.#engines.delete(what.value.engine)) this.#events.died(what.value.engine, what.value.how)
+        return
+      case 'instanceState':
+        return this.#sets.get(what.value.set)?.state(what.value)
+      case 'instanceGone':
+        return this.#sets.get(what.value.set)?.gone(what.value.id, what.value.why)
+      case 'startFailed':
+        return this.#sets.get(what.value.set)?.failed(what.value.reason, what.value.retryAt)
+      case 'setDrained':
+        this.#sets.get(what.value.set)?.drained()
+        this.#sets.delete(what.value.set)
+        return
+      case 'egressOpened': {
+        const egress = this.#egress.get(what.value.function)
+        if (!egress) return
+        egress.url = what.value.url || null
+        return egress.opened.resolve()
+      }
+      case 'answer':
+        return this.#questions.get(what.value.id)?.(fromWire(what.value.value, () => undefined))
+    }
+  }
+
+  // ---- MeshNode ----
+
+  engines(): string[] {
+    return [...this.#engines.keys()]
+  }
+
+  has(engine: string): boolean {
+    return this.#engines.has(engine)
+  }
+
+  pids(): { engine: string; pid: number | undefined }[] {
+    return Array.from(this.#engines, ([engine, pid]) => ({ engine, pid: pid || undefined }))
+  }
+
+  send(engine: string, message: ToEngine): void {
+    this.#withContents((message_) => ({ case: 'tellEngine', value: { engine, message: message_ } }), message)
+  }
+
+  broadcast(message: ToEngine): void {
+    this.#tell(message, !isLasting(message))
+  }
+
+  async query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
+    const answer = await this.ask({ kind: 'engines', query })
+    return Array.isArray(answer) ? (answer as { engine: string; answer: unknown }[]) : []
+  }
+
+  /** Asks the node itself; undefined where it does not answer in time. */
+  ask(question: NodeQuestion): Promise<unknown> {
+    if (!this.#stream) return Promise.resolve(undefined)
+    const id = this.#nextQuestion++
+    return new Promise((resolve) => {
+      const answered = (value: unknown) => {
+        clearTimeout(timer)
+        this.#questions.delete(id)
+        resolve(value)
+      }
+      const timer = setTimeout(answered, ANSWER_MS, undefined)
+      this.#questions.set(id, answered)
+      this.#withContents((text) => ({ case: 'ask', value: { id, question: text } }), question)
+    })
+  }
+
+  openEgress(key: string, engines: 'all' | 'one'): Promise<void> {
+    const opened = Promise.withResolvers<void>()
+    this.#egress.set(key, { all: engines === 'all', url: null, opened })
+    this.#order({ case: 'openEgress', value: { function: key, all: engines === 'all' } })
+    return opened.promise
+  }
+
+  closeEgress(key: string): void {
+    this.#egress.get(key)?.opened.resolve()
+    if (this.#egress.delete(key)) this.#order({ case: 'closeEgress', value: { function: key } })
+  }
+
+  egressUrl(key: string, instance: string | null): string | null {
+    const own = this.#egress.get(key)?.url ?? null
+    if (instance === null) return own
+    for (const set of this.#sets.values()) {
+      const url = set.spec.key === key ? set.egressUrl(instance) : null
+      if (url !== null) return url
+    }
+    return own
+  }
+
+  createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
+    const name = setName(spec.key, revision)
+    const set: RemoteSet = new RemoteSet(spec, revision, listener, {
+      setDesired: (count) =>
+        this.#order({ case: 'setDesired', value: { set: name, count, spec: JSON.stringify(spec) } }),
+      drain: () => {
+        if (this.#stream) this.#order({ case: 'drainSet', value: { set: name } })
+        else set.drained()
+      },
+      drained: (id) => this.#order({ case: 'instanceDrained', value: { id } }),
+    })
+    this.#sets.set(name, set)
+    for (const instance of this.#found.get(name) ?? []) set.state(instance)
+    this.#found.delete(name)
+    return set
+  }
+
+  /** Instances that were there when the node came, of sets that nobody has claimed yet. */
+  found(): { key: string; revision: string; count: number }[] {
+    return Array.from(this.#found, ([set, instances]) => ({ ...readSetName(set), count: instances.length }))
+  }
+
+  async drainStep(type: 'drain-gateway' | 'drain', deadline: number): Promise<void> {
+    await this.ask({ kind: 'drain', type, deadline })
+  }
+
+  /** A control plane that ends leaves its nodes as they are: they go on serving. */
+  async close(): Promise<void> {}
+
+  // ---- details ----
+
+  #engineUp({ engine, pid }: Pick<EngineUp, 'engine' | 'pid'>): void {
+    this.#engines.set(engine, pid)
+    for (const message of this.#events.started(engine)) this.send(engine, message)
+  }
+
+  #reconcileEngines(there: readonly EngineUp[]): void {
+    const names = new Set(there.map(({ engine }) => engine))
+    for (const engine of this.#engines.keys()) {
+      if (names.has(engine)) continue
+      this.#engines.delete(engine)
+      this.#events.died(engine, 'it ended while its node was out of reach')
+    }
+    for (const one of there) {
+      const endpoints = one.endpoints.map((text) => fromWire(text, () => undefined) as ToEngine)
+      if (!this.#engines.has(one.engine)) this.#events.found?.(one.engine, endpoints)
+      this.#engineUp(one)
+    }
+  }
+
+  #reconcileInstances(there: readonly InstanceState[]): void {
+    for (const [name, set] of this.#sets) {
+      const own = there.filter((instance) => instance.set === name)
+      set.keepOnly(new Set(own.map(({ id }) => id)))
+      for (const instance of own) set.state(instance)
+      set.repeat()
+    }
+    for (const name of new Set(there.map(({ set }) => set))) {
+      if (!this.#sets.has(name)) this.#order({ case: 'drainSet', value: { set: name } })
+    }
+    this.#found.clear()
+  }
+
+  #tell(message: ToEngine, once: boolean): void {
+    this.#withContents((text) => ({ case: 'tell', value: { message: text, once } }), message)
+  }
+
+  /** Sends what is made of the message's text, with the contents that it refers to and the node lacks. */
+  #withContents(order: (text: string) => Order, message: unknown): void {
+    if (!this.#stream) return
+    const contents: { hash: string; bytes: Uint8Array }[] = []
+    const text = toWire(message, (bytes) => {
+      const hash = contentHash(bytes)
+      if (!this.#held.has(hash)) {
+        if (this.#held.size >= MOST_HELD) this.#held.clear()
+        this.#held.add(hash)
+        contents.push({ hash, bytes })
+      }
+      return hash
+    })
+    this.#stream.send(order(text), contents)
+  }
+
+  #order(order: Order): void {
+    this.#stream?.send(order, [])
+  }
+}
+
+/** What a node itself is asked. */
+export type NodeQuestion =
+  | { kind: 'engines'; query: EngineQuery }
+  | { kind: 'usage' }
+  | { kind: 'logs'; function: string; tail: number }
+  | { kind: 'drain'; type: 'drain-gateway' | 'drain'; deadline: number }
+
+export function setName(key: string, revision: string): string {
+  return `${key}@${revision}`
+}
+
+export function readSetName(name: string): { key: string; revision: string } {
+  const at = name.lastIndexOf('@')
+  return { key: name.slice(0, at), revision: name.slice(at + 1) }
+}
