@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { homedir, hostname } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { embeddedQuota } from '../control/embedded-quota.ts'
 import type { QuotaSource } from '../control/quota-hub.ts'
@@ -99,7 +99,8 @@ export class LazyQuota implements QuotaSource {
     const { folder } = this.#place
     if (this.#place.kind === 'folder') return embeddedQuota(QuotaFile.open(folder, Date.now()), this.#notice)
     const { url } = this.#place
-    return new ValkeyQuota(url, { known: knownRun(folder, url), notice: this.#notice })
+    const mesh = createHash('sha256').update(`${hostname()} ${folder}`).digest('hex').slice(0, 16)
+    return new ValkeyQuota(url, { mesh, known: knownRun(folder, url), notice: this.#notice })
   }
 }
 

@@ -5,6 +5,7 @@ import type { CertificateAuthority } from '../control/certificate-authority.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
 import type { ListenFailure } from '../control/listener-plan.ts'
 import { ENGINES, Mesh } from '../control/mesh.ts'
+import type { QuotaSource } from '../control/quota-hub.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type NodeOptions, nodePlans, ONE_NODE, openAuthority } from './node-plans.ts'
 import type { EngineKind } from './spawn-engine.ts'
@@ -32,6 +33,7 @@ export async function startMesh(
   kind: EngineKind,
   notice: (text: string) => void,
   division: NodeOptions = ONE_NODE,
+  quota?: QuotaSource,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
   const taken = await addressProblem(gateway)
   if (taken !== null) return { ok: false, message: listenProblem(gateway, taken) }
@@ -40,7 +42,13 @@ export async function startMesh(
   const runtime = createRuntime({ keeperLost: notice })
   const engines = compiled.config.engines || defaultEngines()
   const nodes = nodePlans(division, engines, kind, runtime)
-  const mesh = new Mesh(compiled, { gateway, nodes, authority: authority.value, notice })
+  const mesh = new Mesh(compiled, {
+    gateway,
+    nodes,
+    authority: authority.value,
+    ...(quota && { quota }),
+    notice,
+  })
   const failure = await mesh.start()
   if (failure === null) return { ok: true, running: { mesh, runtime } }
   await mesh.stop()

@@ -10,6 +10,7 @@ import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { MOST_NODES, type NodeOptions } from './node-plans.ts'
 import { fail, formatTable } from './output.ts'
+import { LazyQuota, readState } from './quota-source.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
 
@@ -22,6 +23,7 @@ interface UpOptions {
   nodes?: string
   authority?: string
   certificateLifetime?: string
+  state?: string
 }
 
 export function addUp(program: Command): void {
@@ -59,6 +61,10 @@ export function addUp(program: Command): void {
       '--metrics <addr:port>',
       `where Prometheus reads metrics, or off; port 0: any free one (default: ${METRICS_ADDRESS})`,
     )
+    .option(
+      '--state <place>',
+      'where it is kept what rate limits let through: a folder, or redis://HOST:PORT of a Valkey or Redis server that several meshes share (default: a folder of its own below ~/.local/state/mayfly)',
+    )
     .option('--ready-file <file>', 'written as JSON once traffic is accepted')
     .addHelpText('after', EXAMPLES)
     .action(up)
@@ -81,6 +87,8 @@ async function up(dir: string, options: UpOptions): Promise<void> {
     options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
   const overrides = parseOverrides(options)
   const division = parseDivision(options)
+  const state = readState(options.state, dir)
+  if (!state.ok) fail(state.message, 2)
   const { readyFile } = options
   // A mesh serves on when nobody reads any more what it says.
   process.stdout.removeAllListeners('error').on('error', () => {})
@@ -89,7 +97,9 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)
   const socket = ownSocket()
   if (!socket.ok) fail(socket.message)
-  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division)
+  const quota = new LazyQuota(state.place, notice)
+  await quota.begin([...loaded.mesh.functions.values()].flatMap(({ quotaLimits }) => quotaLimits))
+  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division, quota)
   if (!started.ok) fail(started.message)
   const { running } = started
   const clean = () => {

@@ -480,7 +480,7 @@ export class Mesh {
       case 'identity-wanted':
         return void this.#identities?.wanted(engine, message.principal)
       case 'quota':
-        return this.#quota.receive(engine, message.request)
+        return this.#quota.receive(engine, node.name, message.request)
       case 'key-set-wanted':
         return this.#keySets.wanted(message.id)
       case 'returned':

@@ -12,9 +12,6 @@ export interface QuotaSource {
   close(): void
 }
 
-/** All engines of a mesh on one machine are on one node. */
-const NODE = 'local'
-
 /** Brings engines' requests for quota to whoever leases it, and the answers back. */
 export class QuotaHub {
   readonly #source: QuotaSource
@@ -29,8 +26,8 @@ export class QuotaHub {
     this.#source.setLimits([...functions].flatMap(({ quotaLimits }) => quotaLimits))
   }
 
-  receive(engine: string, request: QuotaRequest): void {
-    const reply = this.#source.answer(NODE, request)
+  receive(engine: string, node: string, request: QuotaRequest): void {
+    const reply = this.#source.answer(node, request)
     if (reply instanceof Promise) void reply.then((later) => this.#answer(engine, later))
     else this.#answer(engine, reply)
   }

@@ -33,6 +33,7 @@ class Mesh {
 
   constructor(limits: readonly QuotaLimit[], url = server.url) {
     this.quota = new ValkeyQuota(url, {
+      mesh: 'one',
       known: {
         load: () => this.known,
         save: (run) => {

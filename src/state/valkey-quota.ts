@@ -11,6 +11,8 @@ export interface KnownRun {
 }
 
 export interface ValkeyHooks {
+  /** Tells this mesh's nodes from those of others that count with the same server; the same again when it is started anew. */
+  readonly mesh: string
   readonly known: KnownRun
   notice(text: string): void
 }
@@ -120,7 +122,7 @@ export class ValkeyQuota {
       const limit = this.#limits.get(name.limit)
       if (!limit) return false
       const { requests, windowMs, window, burst, maxKeys, scope } = limit
-      const key = scope === 'node' ? `${name.key}@${node}` : name.key
+      const key = scope === 'node' ? `${name.key}@${this.#hooks.mesh}/${node}` : name.key
       keys.push(`${VALKEY_PREFIX}c:${name.limit}:${key}`, `${VALKEY_PREFIX}i:${name.limit}`)
       const rule = {
         requests,
