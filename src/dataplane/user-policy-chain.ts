@@ -130,7 +130,7 @@ export class UserPolicyChain {
         return { policy: number, status: outcome.status, text: outcome.text }
       case 'failed': {
         counters.failed[outcome.why]++
-        counters.lastFailure[slice.name] = outcome.message
+        noteFailure(counters.lastFailure, slice.name, outcome.message)
         // A client chooses the size of its request: what does not fit must not pass by that.
         if (slice.allowsOnFailure && outcome.why !== 'too-large') {
           counters.failedOpen++
@@ -158,6 +158,15 @@ export class UserPolicyChain {
   }
 }
 
+function noteFailure(last: Record<string, string>, policy: string, message: string): void {
+  // Policies come and go; that which failed first is forgotten.
+  const known = Object.keys(last)
+  if (known.length >= MOST_FAILURES && !Object.hasOwn(last, policy)) delete last[known[0]!]
+  last[policy] = message
+}
+
+/** Policies of which the last failure is kept. */
+const MOST_FAILURES = 64
 const NOTHING = Buffer.alloc(0)
 const COMMA = Buffer.from(',')
 const NOTHING_CARRIED: Carried = { bytes: NOTHING, keys: [] }

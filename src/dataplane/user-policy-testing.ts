@@ -133,7 +133,7 @@ export function stageKey(stage: number, shape: StageShape, told: Told): Buffer {
   return Buffer.concat([head, ...slots.map((value) => value ?? Buffer.alloc(0))])
 }
 
-function readAnswer(answer: Buffer): Verdict {
+export function readAnswer(answer: Buffer): Verdict {
   const part = (offset: number) => {
     const start = answer.readUInt32LE(offset)
     return answer.subarray(start, start + answer.readUInt32LE(offset + 4))
