@@ -14,7 +14,8 @@ import type { Exchange } from './exchange.ts'
 import type { Bounds, Deadline, WayBounds } from './exchange-deadlines.ts'
 
 export function boundsOf(exchange: Exchange): Bounds {
-  const { phase, answering, request, engine, admitted } = exchange
+  const { delivery, engine, admitted } = exchange
+  const { phase, answering, request } = delivery
   const { timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = admitted.callee.slice
   const tunnel = phase === 'tunnel'
   // The first wait for an instance may be given up earlier than a request that has reached one.
@@ -24,7 +25,7 @@ export function boundsOf(exchange: Exchange): Bounds {
     wholeMs: tunnel ? null : wholeMs,
     streaming: tunnel || answering || (phase === 'sending' && !request.done),
     // A client that does not read stops the instance: that is no fault of the function's.
-    delivered: (phase === 'sending' || phase === 'receiving') && !exchange.instanceIsPaused,
+    delivered: (phase === 'sending' || phase === 'receiving') && !delivery.instanceIsPaused,
     responseStartMs: responseStartTimeoutMs,
     instanceIdleMs: idleTimeoutMs,
     way: tunnel ? null : wayBounds(exchange),
@@ -32,8 +33,9 @@ export function boundsOf(exchange: Exchange): Bounds {
 }
 
 /** Bounds of the route and of a held wait; null where there are none. */
-function wayBounds({ admitted, meter, phase, answering, engine }: Exchange): WayBounds | null {
+function wayBounds({ admitted, meter, delivery, engine }: Exchange): WayBounds | null {
   const { way } = admitted
+  const { phase, answering } = delivery
   if (way === null) return null
   const { startedAt, receivedAt, heldUntil, sentAt } = meter
   return {
@@ -49,7 +51,8 @@ function wayBounds({ admitted, meter, phase, answering, engine }: Exchange): Way
 }
 
 /** Counts a deadline that has passed, other than an attempt's. */
-export function refusalOf({ kind, ms }: Deadline, { engine, phase, answering, meter }: Exchange): Refusal {
+export function refusalOf({ kind, ms }: Deadline, { engine, delivery, meter }: Exchange): Refusal {
+  const { phase, answering } = delivery
   const { counters } = engine
   if (kind === 'idle' || kind === 'instance-idle') {
     counters.streamsIdle++
