@@ -30,7 +30,9 @@ export function hostRule(
   client: Selectable,
 ): HostRule | null {
   const { rootNamespace } = config
-  const local = (rule: DestinationRule) => rule.metadata.namespace === client.namespace
+  // What the root namespace exports is for all, and must not stand before a function's own rules for calls of the gateway.
+  const local = (rule: DestinationRule) =>
+    rule.metadata.namespace === client.namespace && (client.namespace !== rootNamespace || isPrivate(rule))
   const exported = (namespace: string) => (rule: DestinationRule) =>
     rule.metadata.namespace === namespace && isExported(rule, client.namespace)
   for (const visible of [local, exported(fn.namespace), exported(rootNamespace)]) {
@@ -38,6 +40,12 @@ export function hostRule(
     if (found) return found
   }
   return null
+}
+
+function isPrivate({ metadata, spec }: DestinationRule): boolean {
+  return (
+    spec.exportTo.length > 0 && spec.exportTo.every((name) => name === '.' || name === metadata.namespace)
+  )
 }
 
 function isExported({ metadata, spec }: DestinationRule, to: string): boolean {
