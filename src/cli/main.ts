@@ -1,5 +1,7 @@
 import { addAllow } from './allow.ts'
+import { addApply } from './apply.ts'
 import { addCompletion } from './completion.ts'
+import { addControlPlane } from './control-plane.ts'
 import { addDescribe } from './describe.ts'
 import { addExplain } from './explain.ts'
 import { addGet } from './get.ts'
@@ -7,9 +9,11 @@ import { addGraph } from './graph.ts'
 import { addInvoke } from './invoke.ts'
 import { addLogs } from './logs.ts'
 import { addNewEpoch } from './new-epoch.ts'
+import { addGateway, addNode } from './node.ts'
 import { addPolicy } from './policy.ts'
 import { newProgram } from './program.ts'
 import { addReplay } from './replay.ts'
+import { addToken } from './token.ts'
 import { addUp } from './up.ts'
 import { addValidate } from './validate.ts'
 import { addVersion } from './version.ts'
@@ -40,6 +44,11 @@ for (const add of [
   addPolicy,
   addReplay,
   addVersion,
+  addControlPlane,
+  addNode,
+  addGateway,
+  addToken,
+  addApply,
   addCompletion,
 ]) {
   add(program)

@@ -244,6 +244,14 @@ export class Mesh {
     return (await this.#identities?.beginEpoch()) ?? null
   }
 
+  /** Ceases to decide, and leaves nodes of other processes as they are. */
+  leave(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#keySets.close()
+    this.#quota.close()
+    this.#identities?.close()
+  }
+
   /** Refuses new connections, lets requests under way end, stops instances and engines. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
