@@ -17,7 +17,7 @@ export function addToken(program: Command): void {
       if (role !== 'node' && role !== 'gateway') fail(`--role ${role}: expected node or gateway`, 2)
       if (!/^[1-9]\d{0,5}$/.test(valid)) fail(`--valid ${valid}: expected a number of seconds`, 2)
       const { token } = await called(
-        meshClient(config).createJoinToken({ role, validSeconds: Number(valid) }),
+        (await meshClient(config)).createJoinToken({ role, validSeconds: Number(valid) }),
       )
       console.log(token)
     })
