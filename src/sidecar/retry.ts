@@ -12,7 +12,6 @@ import {
 import {
   FAILURE_CONNECT,
   FAILURE_NONE,
-  FAILURE_RESET_BEFORE_REQUEST,
   RETRY_ATTEMPTS,
   RETRY_BITS,
   RETRY_CONDITIONS,
@@ -62,9 +61,8 @@ function mayHelp(retry: i32, status: i32): bool {
 
 function failureIsRetried(conditions: i32, failure: i32): bool {
   if ((conditions & (RETRY_ON_RESET | RETRY_ON_5XX | RETRY_ON_GATEWAY_ERROR)) != 0) return true
-  if (failure == FAILURE_CONNECT)
-    return (conditions & (RETRY_ON_CONNECT_FAILURE | RETRY_ON_RESET_BEFORE_REQUEST)) != 0
-  return failure == FAILURE_RESET_BEFORE_REQUEST && (conditions & RETRY_ON_RESET_BEFORE_REQUEST) != 0
+  if (failure != FAILURE_CONNECT) return false
+  return (conditions & (RETRY_ON_CONNECT_FAILURE | RETRY_ON_RESET_BEFORE_REQUEST)) != 0
 }
 
 function answerIsRetried(retry: i32, conditions: i32, status: i32): bool {

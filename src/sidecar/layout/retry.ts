@@ -17,14 +17,12 @@ export const RETRY_POLICY: i32 = RETRY_ATTEMPTS
 
 /** An answer has come. */
 export const FAILURE_NONE: i32 = 0
-/** No connection was made. */
+/** No connection was made, so nothing of the request was sent. */
 export const FAILURE_CONNECT: i32 = 1
 /** The connection ended before an answer, and part of the request may have arrived. */
 export const FAILURE_RESET: i32 = 2
-/** The same, and nothing of the request was sent. */
-export const FAILURE_RESET_BEFORE_REQUEST: i32 = 3
 /** The attempt took longer than it may. */
-export const FAILURE_TIMEOUT: i32 = 4
+export const FAILURE_TIMEOUT: i32 = 3
 
 /** The whole request is still held, and nothing of an answer went out. */
 export const RETRY_MAY_REPEAT: i32 = 1
