@@ -42,7 +42,11 @@ test('what is not evaluated is refused, with where and what is possible', () => 
     ["metadata.x['y'] == 'z'", /metadata is refused: Mayfly's sidecars keep no metadata/],
     ["xds.cluster_name == 'x'", /xds is refused/],
     ["request.time == 'x'", /request.time is refused: points in time cannot be compared/],
-    ["request.path.matches('^/a')", /at character 14: matches\(...\) is not available yet/],
+    [
+      "string(request.size).matches('1')",
+      /at character 22: matches\(...\) takes no text that is only known at the end/,
+    ],
+    ["'a'.matches(request.path)", /at character 13: matches\(...\) takes a written text/],
     ['size(request.path) > 3', /the function size\(...\) is not available: there are startsWith/],
     ['request.path.contains(request.method)', /at character 23: contains\(...\) takes a written text/],
     ["has(request.headers['x'])", /at character 5: has\(...\) asks for a member/],

@@ -1,6 +1,6 @@
 // Which CEL expressions Mayfly evaluates, and what they mean: each is checked, with its types, when a manifest is read.
 
-import type { CelType } from './cel-attribute.ts'
+import { CEL_ATTRIBUTES, type CelPhase, type CelType } from './cel-attribute.ts'
 import { checkReference, fieldOf, headOf } from './cel-reference.ts'
 import { type CelSyntax, readCel } from './cel-syntax.ts'
 import { CelProblem, celProblem } from './cel-token.ts'
@@ -26,7 +26,7 @@ export type Cel =
   /** `string(x)` of a number or a truth value. */
   | { readonly op: 'text'; readonly type: 'text'; readonly args: readonly [Cel] }
   | {
-      readonly op: 'and' | 'or' | 'equal' | 'less' | 'starts' | 'ends' | 'contains'
+      readonly op: 'and' | 'or' | 'equal' | 'less' | 'starts' | 'ends' | 'contains' | 'matches'
       readonly type: 'truth'
       readonly args: readonly [Cel, Cel]
     }
@@ -58,6 +58,15 @@ export function checkCel(text: string, types: readonly CelType[]): Reading<Cel> 
     if (error instanceof CelProblem) return { ok: false, problem: error.message }
     throw error
   }
+}
+
+/** When the last of an expression's leaves is known. */
+export function phaseOf(cel: Cel): CelPhase {
+  if (cel.op === 'attribute') return CEL_ATTRIBUTES[cel.name]!.phase
+  if (cel.op === 'field') return cel.head
+  if (!('args' in cel)) return 'request'
+  const phases = cel.args.map(phaseOf)
+  return phases.includes('end') ? 'end' : phases.includes('response') ? 'response' : 'request'
 }
 
 const NAMES: Readonly<Record<CelType, string>> = {
@@ -204,10 +213,12 @@ function checkIn(left: CelSyntax, right: CelSyntax): Cel {
     .reduce((one, other): Cel => ({ op: 'or', type: 'truth', args: [one, other] }))
 }
 
-const TEXT_TESTS: Readonly<Record<string, 'starts' | 'ends' | 'contains'>> = {
+const TEXT_TESTS: Readonly<Record<string, 'starts' | 'ends' | 'contains' | 'matches'>> = {
   startsWith: 'starts',
   endsWith: 'ends',
   contains: 'contains',
+  /** A regular expression in RE2's syntax, of which a part of the text is an instance. */
+  matches: 'matches',
 }
 
 function checkCall({ target, name, args, at }: Extract<CelSyntax, { kind: 'call' }>): Cel {
@@ -217,10 +228,11 @@ function checkCall({ target, name, args, at }: Extract<CelSyntax, { kind: 'call'
     const text = typed(args[0]!, 'text', `${name}(...)`)
     if (text.op !== 'literal')
       celProblem(args[0]!.at, `${name}(...) takes a written text, such as ${name}('x')`)
-    return { op: test, type: 'truth', args: [typed(target, 'text', `${name}(...)`), text] }
+    const of = typed(target, 'text', `${name}(...)`)
+    if (test === 'matches' && phaseOf(of) === 'end')
+      celProblem(at, 'matches(...) takes no text that is only known at the end of the exchange')
+    return { op: test, type: 'truth', args: [of, text] }
   }
-  if (name === 'matches')
-    celProblem(at, 'matches(...) is not available yet: use startsWith, endsWith, contains or "in"')
   if (target === null) {
     const [only] = args
     if (['has', 'string', 'duration'].includes(name) && args.length !== 1)

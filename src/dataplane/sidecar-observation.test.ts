@@ -149,6 +149,12 @@ test("CEL's logic: an error is absorbed where the other side decides", () => {
     ['-1 < response.code', true],
     ["request.path.startsWith('')", true],
     ["request.path.contains('')", true],
+    ["request.url_path.matches('^/carts/[^/]+$')", true],
+    ["request.url_path.matches('arts')", true],
+    ["request.url_path.matches('^arts')", false],
+    ["request.headers['x-text'].matches('^a{3}b$') && response.headers['x-b'].matches('(?i)THREE|x')", true],
+    ["request.headers.no.matches('x')", null],
+    ["request.useragent.matches(r'\\bcurl\\b.*[0-9]')", true],
   ]
   for (const [text, wanted] of cases) assert.deepEqual(observed([cel(text)]), [wanted], text)
 })
@@ -200,6 +206,34 @@ describe('an access log with a filter', () => {
     assert.equal(logs(client, DIRECTION_INBOUND), true)
     assert.equal(logs(client, DIRECTION_OUTBOUND), false)
   })
+})
+
+test('bytes that are no UTF-8 hide nothing from an expression', () => {
+  const one = telemetry('shop', 't', {
+    accessLogging: [
+      {
+        filter: {
+          expression: cel(
+            "request.headers['x-raw'].matches('bad') && request.headers['x-raw'].contains('bad')",
+          ),
+        },
+      },
+    ] as Telemetry['spec']['accessLogging'],
+  })
+  const policy = policyOf(changes, [one])
+  const decision = decide(policy, 'GET / HTTP/1.1\r\nHost: a\r\nx-raw: \xff\xc3bad\xfe\r\n\r\n')
+  assert.ok(decision.kind === 'forward')
+  const response = respond(policy, decision.context)
+  assert.ok(response.kind === 'head' && response.log !== null)
+})
+
+test('an expression that is no regular one, or too dear, does not compile', () => {
+  const refused = (pattern: string) => {
+    const filter = { expression: cel(`request.path.matches(r'${pattern}')`) }
+    const one = telemetry('shop', 't', { accessLogging: [{ filter }] as Telemetry['spec']['accessLogging'] })
+    assert.throws(() => policyOf(changes, [one]), /is no regular expression of RE2 that can be run/, pattern)
+  }
+  for (const pattern of ['(', 'a)(b', '(a)\\1', 'x{1001}', '(?:a.{30}b){3}']) refused(pattern)
 })
 
 test("the mesh's own replies are filtered too", () => {

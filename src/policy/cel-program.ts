@@ -2,8 +2,7 @@
 // in the request phase, what needs the response's head in the response phase, and what is left in the engine, when the
 // exchange has ended.
 
-import type { Cel } from '../api/cel.ts'
-import { CEL_ATTRIBUTES, type CelPhase } from '../api/cel-attribute.ts'
+import { type Cel, phaseOf } from '../api/cel.ts'
 import {
   MAX_PROGRAM_STEPS,
   MAX_VALUES,
@@ -39,6 +38,7 @@ import {
   STEP_KEEP,
   STEP_KEPT,
   STEP_LESS,
+  STEP_MATCHES,
   STEP_NOT,
   STEP_OR,
   STEP_STARTS,
@@ -48,6 +48,7 @@ import {
 } from '../sidecar/layout/observation.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { fieldNameHash } from './condition.ts'
+import { type CompiledExpression, compileContained } from './regular-expression.ts'
 import { responseDetails } from './response-details.ts'
 
 /** A step whose text, if it has one, is laid out later. */
@@ -65,6 +66,7 @@ export class CelPrograms {
   readonly #response: Step[] = []
   readonly #kept = new Map<string, number>()
   readonly #values = new Map<string, number>()
+  readonly #problems: string[] = []
 
   /**
    * What the engine has left to do for an expression: one whose leaves are values of the sidecar's, literals, and
@@ -83,11 +85,13 @@ export class CelPrograms {
   }
 
   /** What is wrong with all that was added; null where nothing is. */
-  problem(): string | null {
+  problem(): { code: 'too-large' | 'bad-value'; text: string } | null {
+    if (this.#problems.length > 0) return { code: 'bad-value', text: this.#problems[0]! }
     const steps = this.#request.length + this.#response.length
-    if (steps > MAX_PROGRAM_STEPS) return `take ${steps} steps, at most ${MAX_PROGRAM_STEPS} are evaluated`
+    if (steps > MAX_PROGRAM_STEPS)
+      return tooLarge(`take ${steps} steps, at most ${MAX_PROGRAM_STEPS} are evaluated`)
     const values = Math.max(this.#kept.size, this.#values.size)
-    if (values > MAX_VALUES) return `have ${values} values, at most ${MAX_VALUES} are kept`
+    if (values > MAX_VALUES) return tooLarge(`have ${values} values, at most ${MAX_VALUES} are kept`)
     return null
   }
 
@@ -118,25 +122,46 @@ export class CelPrograms {
     return index
   }
 
+  #requestSteps(cel: Cel): Step[] {
+    return this.#steps(cel, (arg) => this.#requestSteps(arg))
+  }
+
   #responseSteps(cel: Cel): Step[] {
     if (phaseOf(cel) === 'request' && cel.op !== 'literal') {
-      return [step(STEP_KEPT, this.#once(this.#kept, this.#request, cel, requestSteps))]
+      const kept = this.#once(this.#kept, this.#request, cel, (one) => this.#requestSteps(one))
+      return [step(STEP_KEPT, kept)]
     }
-    return stepsOf(cel, (arg) => this.#responseSteps(arg))
+    return this.#steps(cel, (arg) => this.#responseSteps(arg))
+  }
+
+  #steps(cel: Cel, recurse: (arg: Cel) => Step[]): Step[] {
+    if (cel.op !== 'matches') return stepsOf(cel, recurse)
+    const compiled = automatonOf(patternOf(cel.args[1]))
+    if (!compiled.ok) this.#problems.push(compiled.error)
+    const text = compiled.ok ? compiled.bytes : Buffer.alloc(0)
+    return [...recurse(cel.args[0]), { ...step(STEP_MATCHES, 0), text }]
   }
 }
 
-/** When the last of an expression's leaves is known. */
-export function phaseOf(cel: Cel): CelPhase {
-  if (cel.op === 'attribute') return CEL_ATTRIBUTES[cel.name]!.phase
-  if (cel.op === 'field') return cel.head
-  if (!('args' in cel)) return 'request'
-  const phases = cel.args.map(phaseOf)
-  return phases.includes('end') ? 'end' : phases.includes('response') ? 'response' : 'request'
+function tooLarge(text: string): { code: 'too-large'; text: string } {
+  return { code: 'too-large', text: `its expressions and tags ${text}: shorten them` }
 }
 
-function requestSteps(cel: Cel): Step[] {
-  return stepsOf(cel, requestSteps)
+/** A mesh-wide Telemetry is compiled for every function: its automata are made once. */
+const AUTOMATA = new Map<string, CompiledExpression>()
+const MOST_AUTOMATA = 256
+
+function automatonOf(pattern: string): CompiledExpression {
+  const known = AUTOMATA.get(pattern)
+  if (known !== undefined) return known
+  const compiled = compileContained(pattern)
+  if (AUTOMATA.size === MOST_AUTOMATA) AUTOMATA.clear()
+  AUTOMATA.set(pattern, compiled)
+  return compiled
+}
+
+function patternOf(cel: Cel): string {
+  return cel.op === 'literal' ? String(cel.value) : ''
 }
 
 function stepsOf(cel: Cel, recurse: (arg: Cel) => Step[]): Step[] {
@@ -218,6 +243,7 @@ const CODES: Readonly<Record<Extract<Cel, { args: unknown }>['op'], number>> = {
   or: STEP_OR,
   equal: STEP_EQUAL,
   less: STEP_LESS,
+  matches: STEP_MATCHES,
   starts: STEP_STARTS,
   ends: STEP_ENDS,
   contains: STEP_CONTAINS,

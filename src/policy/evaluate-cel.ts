@@ -52,6 +52,8 @@ export function evaluateCel(cel: Cel, scope: CelScope): CelValue {
       return String(a).endsWith(String(b))
     case 'contains':
       return String(a).includes(String(b))
+    case 'matches':
+      throw new Error('regular expressions are run in the sidecar alone')
     case 'join':
       return String(a) + String(b)
   }

@@ -25,7 +25,7 @@ export function compileObservation(input: ObservationInput, fn: FunctionSpec | n
   const { client, server } = bothModes(input, fn)
   for (const { programs } of [client, server]) {
     const problem = programs.problem()
-    if (problem !== null) problems.push(tooMuch(input, fn, problem))
+    if (problem !== null) problems.push(problemOf(input, fn, problem))
   }
   if (problems.length > 0) return { ok: false, problems }
   if (client.plan.values + server.plan.values === 0) return { ok: true, bytes: Buffer.alloc(0), rules: [] }
@@ -98,15 +98,19 @@ function sectionId(body: Buffer): number {
   return hash >>> 0 || 1
 }
 
-function tooMuch(input: ObservationInput, fn: FunctionSpec | null, problem: string): SectionProblem {
+function problemOf(
+  input: ObservationInput,
+  fn: FunctionSpec | null,
+  { code, text }: { code: SectionProblem['code']; text: string },
+): SectionProblem {
   const applicable = applicableTelemetries(input.telemetries, fn, input.config.rootNamespace)
   const last = applicable.at(-1)
   return {
-    code: 'too-large',
+    code,
     resource:
       last === undefined ? 'MeshConfig' : `Telemetry ${last.metadata.namespace}/${last.metadata.name}`,
     source: last?.source ?? { file: 'MeshConfig', line: 0 },
     field: 'spec',
-    message: `the expressions and tags for ${fn?.key ?? 'the gateway'} ${problem}: shorten them`,
+    message: `for ${fn?.key ?? 'the gateway'}: ${text}`,
   }
 }

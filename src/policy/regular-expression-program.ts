@@ -71,6 +71,8 @@ class Writer {
     switch (expression.kind) {
       case 'empty':
         return next
+      case 'byte':
+        return this.#byte(0, 0xff, next)
       case 'class':
         return this.#class(expression.ranges, next)
       case 'assertion':
@@ -155,6 +157,7 @@ const ASSERTIONS: Readonly<Record<Assertion, number>> = {
 
 function mayBeEmpty(expression: Expression): boolean {
   switch (expression.kind) {
+    case 'byte':
     case 'class':
       return false
     case 'group':

@@ -4,6 +4,8 @@ import { ANY, ANY_BUT_NEWLINE, type Ranges } from './regular-expression-class.ts
 /** What a regular expression consists of. */
 export type Expression =
   | { readonly kind: 'empty' }
+  /** Any byte, also of what is no UTF-8; no pattern says that. */
+  | { readonly kind: 'byte' }
   | { readonly kind: 'class'; readonly ranges: Ranges }
   | { readonly kind: 'assertion'; readonly of: Assertion }
   | { readonly kind: 'group'; readonly number: number; readonly inner: Expression }

@@ -55,6 +55,22 @@ export function compileSearch(
   return { ok: true, bytes: encodeProgram(program, 2 * groups + 2), groups }
 }
 
+/**
+ * Compiles an expression for `automatonMatches` that takes texts in which a part matches, as RE2's PartialMatch: whatever
+ * stands before and behind it, be it UTF-8 or not. It must fit a table, so that no text is dear.
+ */
+export function compileContained(pattern: string): CompiledExpression {
+  const reading = readExpression(pattern)
+  if (!reading.ok) return refused(pattern, reading.problem)
+  const anything = { kind: 'repeat', inner: { kind: 'byte' }, least: 0, most: null, greedy: true } as const
+  const parts = [anything, reading.expression, anything]
+  const program = writeProgram({ kind: 'sequence', parts }, false, MOST_TABLE_STEPS)
+  const automaton = program && makeAutomaton(program, MOST_STATES)
+  if (automaton && tableSize(automaton) <= MOST_TABLE_BYTES)
+    return { ok: true, bytes: encodeTable(automaton) }
+  return refused(pattern, `its table is larger than ${MOST_TABLE_BYTES} bytes: shorten its repetitions`)
+}
+
 /** Steps that are tried at all, and those of which a table is tried. */
 const MOST_STEPS = 10_000
 const MOST_TABLE_STEPS = 4_000

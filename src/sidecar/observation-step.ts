@@ -1,5 +1,6 @@
 // One step of an observation's program (layout/observation.ts).
 
+import { automatonMatches } from './automaton.ts'
 import { equalBytes } from './bytes.ts'
 import {
   MAX_JOINED,
@@ -22,6 +23,7 @@ import {
   STEP_KEEP,
   STEP_KEPT,
   STEP_LESS,
+  STEP_MATCHES,
   STEP_NOT,
   STEP_OR,
   STEP_STARTS,
@@ -99,6 +101,8 @@ export function runStep(
       return pushTruth(typeOf(pop()) != VALUE_ERROR)
     case STEP_NOT:
       return negate(pop())
+    case STEP_MATCHES:
+      return matches(pop(), section + a)
     case STEP_TO_TEXT:
       return toText(pop())
     case STEP_CHOICE:
@@ -115,6 +119,13 @@ export function runStep(
 function negate(value: i32): void {
   if (typeOf(value) == VALUE_TRUTH) pushTruth(!isTrue(value))
   else pushError()
+}
+
+function matches(value: i32, automaton: i32): void {
+  if (typeOf(value) != VALUE_TEXT) return pushError()
+  searched += textLen(value)
+  if (searched > MAX_SEARCHED) return pushError()
+  pushTruth(automatonMatches(automaton, textPtr(value), textLen(value)))
 }
 
 function toText(value: i32): void {

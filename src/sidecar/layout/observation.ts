@@ -79,6 +79,8 @@ export const STEP_ENDS: i32 = 24
 /** C: offset of the sought text's table: u16 for each of its bytes, where the search goes on after a mismatch (Knuth, Morris, Pratt). */
 export const STEP_CONTAINS: i32 = 25
 export const STEP_JOIN: i32 = 26
+/** Of the value on top alone. A: offset of the automaton (automaton.ts). */
+export const STEP_MATCHES: i32 = 28
 /** Condition, value for true, value for false. */
 export const STEP_CHOICE: i32 = 27
 
