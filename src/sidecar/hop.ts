@@ -51,7 +51,7 @@ export function outAttemptCount(): void {
 }
 
 /** Index of the only field of that name, -1 where there is none or more than one. */
-function findInternal(name: string): i32 {
+export function findInternal(name: string): i32 {
   let found = -1
   for (let i = 0; i < fieldCount(); i++) {
     if (fieldId(i) != FIELD_INTERNAL || !isText(fieldNamePtr(i), fieldNameLen(i), name)) continue

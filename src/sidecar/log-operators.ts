@@ -80,7 +80,7 @@ import {
 import { findOriginalPath, originalPathLen, originalPathPtr } from './original-path.ts'
 import { findReplyField, replyFieldLen, replyFieldPtr } from './reply-field.ts'
 import { REQUEST_ID_LEN } from './request-id.ts'
-import { isRouted, routeNameLen, routeNamePtr } from './routes.ts'
+import { findRouteName, routeNameLen, routeNamePtr } from './route-name.ts'
 import { spanIdPtr, traceFlags, traceIdPtr, tracing, writesTraceparent } from './trace.ts'
 import { writeTraceparentValue } from './traceparent.ts'
 
@@ -134,7 +134,7 @@ export function outLogValue(code: i32, op: i32, section: i32): bool {
     case LOG_ORIGINAL_PATH:
       return findOriginalPath() && outPresent(form, limit, originalPathPtr(), originalPathLen())
     case LOG_ROUTE_NAME:
-      if (isRouted()) return outPresent(form, limit, routeNamePtr(), routeNameLen())
+      if (findRouteName()) return outPresent(form, limit, routeNamePtr(), routeNameLen())
       return outPresent(form, limit, text, textLen)
     case LOG_RESPONSE_CODE:
       return outStatus()

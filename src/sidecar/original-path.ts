@@ -1,10 +1,8 @@
 // The path and query with which a request came, where a route has rewritten the path: Envoy's x-envoy-original-path. The
 // engine of another node, which took the route, tells it in that field; from anybody else the field is not believed.
 
-import { isText } from './bytes.ts'
-import { isForwarded } from './hop.ts'
-import { FIELD_INTERNAL } from './layout/fields.ts'
-import { fieldCount, fieldId, fieldNameLen, fieldNamePtr, fieldValueLen, fieldValuePtr } from './message.ts'
+import { findInternal, isForwarded } from './hop.ts'
+import { fieldValueLen, fieldValuePtr } from './message.ts'
 import { rewrittenPathLen, rewrittenPathPtr } from './route-rewrite.ts'
 
 let path: i32 = 0
@@ -15,11 +13,10 @@ export function findOriginalPath(): bool {
   path = rewrittenPathPtr()
   size = rewrittenPathLen()
   if (size > 0 || !isForwarded()) return size > 0
-  for (let i = 0; i < fieldCount(); i++) {
-    if (fieldId(i) != FIELD_INTERNAL || !isText(fieldNamePtr(i), fieldNameLen(i), 'x-envoy-original-path')) continue
-    path = fieldValuePtr(i)
-    size = fieldValueLen(i)
-  }
+  const field = findInternal('x-envoy-original-path')
+  if (field < 0) return false
+  path = fieldValuePtr(field)
+  size = fieldValueLen(field)
   return size > 0
 }
 

@@ -69,12 +69,12 @@ export function routeLeaves(): bool {
   return leavesFunction()
 }
 
-/** The name of the route that was taken, for logs; length 0 where it has none or none was taken. */
-export function routeNamePtr(): i32 {
+/** The name of the route that was taken; length 0 where it has none or none was taken. */
+export function takenNamePtr(): i32 {
   return taken + load<i32>(taken + MATCH_NAME)
 }
 
-export function routeNameLen(): i32 {
+export function takenNameLen(): i32 {
   return taken == 0 ? 0 : load<i32>(taken + MATCH_NAME + 4)
 }
 

@@ -296,6 +296,8 @@ function conclude(
   if (decision.kind !== 'forward' || other === null)
     return withMirrors(settle(engine, client, callee, decision, outer, stages, records, taken), mirroring)
   stages.push(stageOf(callee, decision.context))
+  // The callee's own side is not judged: the other function's is.
+  records.at(-1)!.sides = IN_FLAG_ROUTE
   const framing = outer ?? decision
   if (other.kind === 'failed') return failed(engine)
   if (other.kind === 'unknown') {
