@@ -88,6 +88,11 @@ test('the newest inputs are there, whatever their sizes, and never more than the
         const all = inputs.all()
         assert.equal(all.length, inputs.size)
         assert.ok(all.length >= 1 && all.length <= most)
+        assert.deepEqual(inputs.counters, {
+          kept: sizes.length,
+          overwritten: sizes.length - all.length,
+          tooLarge: 0,
+        })
         // A gap-free run up to the newest, each with its own bytes.
         assert.deepEqual(
           all.map(({ requestId }) => requestId),

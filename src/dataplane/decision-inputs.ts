@@ -9,7 +9,7 @@ const REQUEST_ID_BYTES = 36
  * copied into memory that was allocated once. They hold what clients sent, secrets too, so they stay in the engine.
  */
 export class DecisionInputs {
-  readonly counters = { kept: 0, tooLarge: 0 }
+  readonly counters = { kept: 0, overwritten: 0, tooLarge: 0 }
   readonly #bytes: Buffer
   readonly #most: number
   readonly #starts: Uint32Array
@@ -116,6 +116,7 @@ export class DecisionInputs {
   }
 
   #dropFirst(): void {
+    this.counters.overwritten++
     this.#functions[this.#first] = ''
     this.#hashes[this.#first] = ''
     this.#first = (this.#first + 1) % this.#most
