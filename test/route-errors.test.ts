@@ -184,6 +184,12 @@ describe('a route', () => {
       /written by the mesh/,
     ],
     [
+      'the mesh own header, to servers that read it so',
+      { route: OWN, headers: { request: { add: { X_Forwarded_For: '1' } } } },
+      'headers.request.add.X_Forwarded_For',
+      /written by the mesh/,
+    ],
+    [
       'framing',
       { route: OWN, headers: { response: { remove: ['Content-Length'] } } },
       'headers.response.remove[0]',
@@ -335,6 +341,17 @@ describe('a VirtualService', () => {
       ),
       [],
     )
+  })
+
+  test('for a function that the gateway does not serve', () => {
+    const hidden = `
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: hidden, namespace: shop, labels: {networking.knative.dev/visibility: cluster-local}}
+spec: {template: {spec: {containers: [{image: 'endpoint:127.0.0.1:9001'}]}}}
+`
+    const routes = virtualService(answer, { hosts: ['hidden'], gateways: ['mayfly-gateway'] })
+    refused([hidden, routes], 'spec.hosts[0]', /cluster-local/)
   })
 
   test('whose labels do not tell callers apart', () => {

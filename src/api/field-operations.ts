@@ -42,7 +42,7 @@ const requestOperations = operations((name, operation) => {
   if (isAuthority(name) && operation === 'set') return null
   if (isAuthority(name))
     return 'is the authority: it can be set, here or by rewrite.authority, and nothing else'
-  return OF_THE_REQUEST.has(name) ? 'is written by the mesh itself' : checkOperand(name)
+  return OF_THE_REQUEST.has(name.replaceAll('_', '-')) ? 'is written by the mesh itself' : checkOperand(name)
 })
 const responseOperations = operations(checkOperand)
 
@@ -89,7 +89,9 @@ function operations(checkName: (lowerName: string, operation: Operation) => stri
 }
 
 function checkOperand(name: string): string | null {
-  if (OF_THE_MESH.has(name) || /^x-(envoy|mayfly)-/.test(name)) return 'is written by the mesh itself'
+  // To servers that read "_" as "-" a name is the same either way.
+  const plain = name.replaceAll('_', '-')
+  if (OF_THE_MESH.has(plain) || /^x-(envoy|mayfly)-/.test(plain)) return 'is written by the mesh itself'
   if (name.startsWith(':') || name === 'host') return 'cannot be changed here'
   return checkFieldName(name) === null && name.length <= 255
     ? null

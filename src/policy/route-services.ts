@@ -72,7 +72,10 @@ export function checkServices(input: RouteInput): SectionProblem[] {
         const message = `${JSON.stringify(host)} names no function of this mesh: write NAME, NAME.NAMESPACE.svc.cluster.local or NAME.NAMESPACE.${input.config.domain}`
         problems.push(routeProblem(service, { field, message }))
       } else if ((ways & gatewaysOf(gateways)) === 0) {
-        const message = `${JSON.stringify(host)} is a host at the gateway, for which this VirtualService is not: list ${INGRESS_GATEWAY} among its gateways`
+        const message =
+          ways === FROM_GATEWAY
+            ? `${JSON.stringify(host)} is a host at the gateway, for which this VirtualService is not: list ${INGRESS_GATEWAY} among its gateways`
+            : `${JSON.stringify(host)} is cluster-local: the gateway, for which this VirtualService is, does not serve it`
         problems.push(routeProblem(service, { field, message }))
       }
     })
@@ -181,14 +184,15 @@ function namedBy(
 /** Whose requests for the function a host means; null where it does not name it. */
 function wayOf(written: string, namespace: string, fn: FunctionSpec, domain: string): Way | null {
   const host = written.toLowerCase()
+  const gateway = fn.clusterLocal ? 0 : FROM_GATEWAY
   const atGateway = fn.clusterLocal ? null : `${fn.name}.${fn.namespace}.${domain}`
   if (host === atGateway) return { from: FROM_GATEWAY, closeness: EXACT_AT_GATEWAY, isWildcard: false }
   if (internalNames(fn, namespace).includes(host))
-    return { from: FROM_INSIDE | FROM_GATEWAY, closeness: EXACT, isWildcard: false }
+    return { from: FROM_INSIDE | gateway, closeness: EXACT, isWildcard: false }
   if (!host.startsWith('*')) return null
   const covers = (name: string | null) => name?.endsWith(host.slice(1)) === true
   const inside = covers(`${fn.name}.${fn.namespace}.svc.cluster.local`)
-  const from = (inside ? FROM_INSIDE | FROM_GATEWAY : 0) | (covers(atGateway) ? FROM_GATEWAY : 0)
+  const from = (inside ? FROM_INSIDE | gateway : 0) | (covers(atGateway) ? FROM_GATEWAY : 0)
   return from === 0 ? null : { from, closeness: host.length, isWildcard: true }
 }
 

@@ -42,7 +42,20 @@ interface Routes {
   readonly plan: RoutePlan | null
 }
 
+/** What was made of the same view and function before: the section, the plan and the breaker's table are all made of it. */
+const made = new WeakMap<RouteInput, Map<FunctionSpec, Routes>>()
+
 function routesOf(input: RouteInput, fn: FunctionSpec): Routes {
+  const ofView = made.get(input) ?? new Map<FunctionSpec, Routes>()
+  made.set(input, ofView)
+  const known = ofView.get(fn)
+  if (known) return known
+  const routes = makeRoutes(input, fn)
+  ofView.set(fn, routes)
+  return routes
+}
+
+function makeRoutes(input: RouteInput, fn: FunctionSpec): Routes {
   const { services, problems } = servicesFor(input, fn)
   if (services.length === 0) return { problems, bytes: EMPTY, rules: [], plan: null }
   const routes: PlannedRoute[] = []

@@ -1,7 +1,7 @@
 // What a route answers itself: redirects, direct responses, preflights and injected aborts. A body is given exactly as it is,
 // and no field is added that Envoy would not add.
 
-import { COLON } from './bytes.ts'
+import { COLON, SLASH } from './bytes.ts'
 import { DIRECTION_INGRESS, IN_LOCAL_PORT, REASON_FAULT, REASON_ROUTE, RESPONSE_FLAG_FI } from './layout/record.ts'
 import {
   ANSWER_BODY,
@@ -86,6 +86,8 @@ function outLocation(action: i32): void {
   }
   const path = textLen(action, REDIRECT_PATH)
   if (path > 0) outWords(action, REDIRECT_PATH)
+  // "*", the whole server, has no path.
+  else if (load<u8>(pathPtr()) != SLASH) outByte(SLASH)
   else outBytes(pathPtr(), pathLen())
   if (queryPtr() == 0 || (path > 0 && hasQuery(action))) return
   outByte(QUESTION_MARK)
