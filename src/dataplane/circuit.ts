@@ -31,6 +31,8 @@ export class Circuit {
   readonly balancer: LoadBalancer
   readonly #outliers: OutlierDetector<Endpoint> | null
   readonly #now: () => number
+  #limitsOf: UpstreamLimits | null = null
+  #limits: UpstreamLimits | null = null
   /** Requests that have a connection to an instance. */
   active = 0
   /** Requests that wait for an instance or a connection. */
@@ -63,18 +65,23 @@ export class Circuit {
   }
 
   note(endpoint: Endpoint, outcome: Outcome, endpoints: readonly Endpoint[]): void {
-    this.#outliers?.note(endpoint, outcome, endpoints, this.#now())
+    const outliers = this.#outliers
+    if (outliers?.heeds(outcome)) outliers.note(endpoint, outcome, endpoints, this.#now())
   }
 
   /** Which instances outlier detection leaves; null: all. */
   healthy(endpoints: readonly Endpoint[]): ((endpoint: Endpoint) => boolean) | null {
-    return this.#outliers?.filter(endpoints, this.#now()) ?? null
+    const outliers = this.#outliers
+    return outliers?.anyEjected ? outliers.filter(endpoints, this.#now()) : null
   }
 
   /** An engine's limits on connections, with what the DestinationRule says instead. */
   upstreamLimits(limits: UpstreamLimits): UpstreamLimits {
+    // They change with the mesh's settings alone, and every request asks for them.
+    if (this.#limitsOf === limits) return this.#limits!
     const { pool } = this.settings
-    return {
+    this.#limitsOf = limits
+    this.#limits = {
       maxIdleUpstreams: limits.maxIdleUpstreams,
       upstreamIdleMs: limits.upstreamIdleMs,
       connectTimeoutMs: pool.connectTimeoutMs ?? limits.connectTimeoutMs,
@@ -83,6 +90,7 @@ export class Circuit {
       maxAgeMs: pool.maxConnectionMs,
       keepAlive: pool.keepAlive,
     }
+    return this.#limits
   }
 
   isEjected(endpoint: Endpoint): boolean {

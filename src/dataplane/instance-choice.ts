@@ -33,10 +33,11 @@ export function usableFor(
   endpoints: readonly Endpoint[],
   circuit: Circuit | null,
 ): (endpoint: Endpoint) => boolean {
-  const now = performance.now()
   const healthy = circuit?.healthy(endpoints) ?? null
   return (endpoint) =>
-    endpoint.inFlight < endpoint.slots && endpoint.downUntil <= now && (healthy === null || healthy(endpoint))
+    endpoint.inFlight < endpoint.slots &&
+    (endpoint.downUntil === 0 || endpoint.downUntil <= performance.now()) &&
+    (healthy === null || healthy(endpoint))
 }
 
 /** Closes idle connections, the longest unused of each instance first, until at most `most` are left. */

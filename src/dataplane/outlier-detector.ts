@@ -47,6 +47,16 @@ export class OutlierDetector<Member extends object> {
     this.#nextSweep = now + settings.intervalMs
   }
 
+  /** Whether any member may be ejected, so that `filter` has something to say. */
+  get anyEjected(): boolean {
+    return this.#anyEjected
+  }
+
+  /** Whether it judges by that kind of outcome at all. */
+  heeds(outcome: Outcome): boolean {
+    return outcome.kind !== 'connected' || this.#settings.splitsLocalErrors
+  }
+
   /** `members` are all that there are at present. */
   note(member: Member, outcome: Outcome, members: readonly Member[], now: number): void {
     this.#sweep(members, now)

@@ -66,7 +66,13 @@ function failureIsRetried(conditions: i32, failure: i32): bool {
 }
 
 function answerIsRetried(retry: i32, conditions: i32, status: i32): bool {
-  if (isRateLimited()) return (conditions & RETRY_ON_RATE_LIMITED) != 0
+  // The field is looked for only where it can make a difference.
+  if ((conditions & RETRY_ON_RATE_LIMITED) != 0)
+    return isRateLimited() || statusIsRetried(retry, conditions, status)
+  return statusIsRetried(retry, conditions, status) && !isRateLimited()
+}
+
+function statusIsRetried(retry: i32, conditions: i32, status: i32): bool {
   if ((conditions & RETRY_ON_5XX) != 0 && status >= 500 && status < 600) return true
   if ((conditions & RETRY_ON_GATEWAY_ERROR) != 0 && status >= 502 && status <= 504) return true
   if ((conditions & RETRY_ON_4XX) != 0 && status == 409) return true

@@ -11,6 +11,7 @@ import type { Circuit } from '../circuit.ts'
 import type { Endpoint } from '../endpoint-set.ts'
 import type { AttemptFacts } from '../sidecar.ts'
 
+const FIRST_LINE = 'x-envoy-attempt-count: 1\r\n'
 /** The back-off grows up to so many times its base, as Envoy's. */
 const MOST_BACK_OFFS = 10
 
@@ -23,7 +24,9 @@ export class Attempts {
   #number = 1
   /** This attempt counts in the budget of retries. */
   #spends = false
-  readonly #tried = new Set<Endpoint>()
+  /** Where the latest attempt was sent to, and where those before it were. */
+  #last: Endpoint | null = null
+  #tried: Set<Endpoint> | null = null
 
   constructor(plan: RetryPlan, circuit: Circuit, random: () => number) {
     this.plan = plan
@@ -37,13 +40,18 @@ export class Attempts {
     return this.#number
   }
 
-  /** Instances that had an attempt; null where the policy does not mind. */
+  /** Instances that had an attempt before; null: none, or the policy does not mind. */
   get tried(): ReadonlySet<Endpoint> | null {
-    return this.plan.avoidsPrevious ? this.#tried : null
+    return this.#tried
+  }
+
+  /** The field that tells the instance which attempt this is, as a line with its CRLF. */
+  get line(): string {
+    return this.#number === 1 ? FIRST_LINE : `x-envoy-attempt-count: ${this.#number}\r\n`
   }
 
   sentTo(endpoint: Endpoint): void {
-    this.#tried.add(endpoint)
+    this.#last = endpoint
   }
 
   /** `failure` is FAILURE_*; `repeatable`: the whole request is held, and nothing of an answer has gone out. */
@@ -62,6 +70,10 @@ export class Attempts {
   /** Another attempt is to be made; gives the milliseconds to wait before it: full jitter below a base that doubles. */
   next(): number {
     this.end()
+    if (this.#last && this.plan.avoidsPrevious) {
+      this.#tried ??= new Set()
+      this.#tried.add(this.#last)
+    }
     const most = this.plan.backOffMs * Math.min(2 ** (this.#number - 1), MOST_BACK_OFFS)
     this.#number++
     this.#spends = true

@@ -63,7 +63,7 @@ export class Delivery implements HoldUser {
       engine,
       endpointSource(admitted),
       (endpoint) => linkTo(engine, admitted, endpoint),
-      way && { circuit: way.circuit, hash: way.hash, tried: this.#attempts?.tried ?? null },
+      way && { circuit: way.circuit, hash: way.hash, tried: null },
       this,
     )
     this.request = new OutgoingRequest(
@@ -157,7 +157,7 @@ export class Delivery implements HoldUser {
     this.#instance.connected()
     this.phase = 'sending'
     this.#user.deadlines.delivered(performance.now())
-    const attempt = this.#attempts === null ? '' : `x-envoy-attempt-count: ${this.#attempts.number}\r\n`
+    const attempt = this.#attempts === null ? '' : this.#attempts.line
     const endpoint = this.#instance.endpoint!
     const { caller, facts } = this.#admitted
     const ready = (head: Buffer) => headTo(endpoint, head, facts ?? this.#client.facts, caller)
@@ -256,7 +256,9 @@ export class Delivery implements HoldUser {
     this.phase = 'waiting'
     this.response = null
     this.#instance.release(false)
-    this.#hold(attempts.next())
+    const backOffMs = attempts.next()
+    this.#instance.avoid(attempts.tried)
+    this.#hold(backOffMs)
   }
 
   #hold(ms: number): void {

@@ -26,7 +26,7 @@ export class InstanceHold implements Waiter {
   readonly #source: EndpointSource
   readonly #linkTo: (endpoint: Endpoint) => NodeLink | null
   readonly #user: HoldUser
-  readonly choice: Choice | null
+  choice: Choice | null
   #endpoint: Endpoint | null = null
   #upstream: UpstreamConnection | null = null
   #attempts = 0
@@ -52,6 +52,11 @@ export class InstanceHold implements Waiter {
   /** The instance that was granted; null where there is none. */
   get endpoint(): Endpoint | null {
     return this.#endpoint
+  }
+
+  /** From now on others are preferred to these. */
+  avoid(tried: ReadonlySet<Endpoint> | null): void {
+    if (this.choice) this.choice = { ...this.choice, tried }
   }
 
   acquire(): void {

@@ -68,9 +68,9 @@ export class OutgoingRequest {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
   }
 
-  /** All that is to go out on a new connection. `lines`, each with its CRLF, are added to the head, which `headTo` then readies for where it goes. */
-  begin(headTo: (head: Buffer) => Buffer, lines: string): Buffer {
-    const out = [headTo(lines === '' ? this.#head : withLines(this.#head, lines))]
+  /** All that is to go out on a new connection. `line`, with its CRLF, is added to the head, which `headTo` then readies for where it goes. */
+  begin(headTo: (head: Buffer) => Buffer, line: string): Buffer {
+    const out = [headTo(line === '' ? this.#head : withLine(this.#head, line))]
     if (this.#held) out.push(...this.#held)
     const pending = this.#pending
     this.#pending = EMPTY
@@ -103,8 +103,13 @@ export class OutgoingRequest {
   }
 }
 
-function withLines(head: Buffer, lines: string): Buffer {
-  return Buffer.concat([head.subarray(0, -2), Buffer.from(`${lines}\r\n`, 'latin1')])
+function withLine(head: Buffer, line: string): Buffer {
+  const whole = Buffer.allocUnsafe(head.length + line.length)
+  const end = head.length - 2
+  head.copy(whole, 0, 0, end)
+  whole.write(line, end, 'latin1')
+  head.copy(whole, end + line.length, end)
+  return whole
 }
 
 function joined(parts: Buffer[]): Buffer {
