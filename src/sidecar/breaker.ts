@@ -2,6 +2,7 @@
 // of it, are refused at once. Whoever is let through also learns here by what it is to find its instance.
 
 import { hashRequest } from './hash-key.ts'
+import { findInternal } from './hop.ts'
 import {
   BREAKER_HEADER,
   BREAKER_ROUTES,
@@ -22,6 +23,7 @@ import {
   UNBOUNDED,
 } from './layout/breaker.ts'
 import {
+  DIRECTION_OUTBOUND,
   IN_CIRCUITS_LEN,
   IN_CIRCUITS_PTR,
   OUT_HASH,
@@ -38,6 +40,7 @@ import { ROUTE_DESTINATION, ROUTE_NUMBER, ROUTE_SIZE } from './layout/route-outc
 import {
   deny,
   denyWithFields,
+  direction,
   inU32,
   outDecimal,
   outPosition,
@@ -45,6 +48,9 @@ import {
   outU32,
   recordVerdict,
 } from './message.ts'
+
+/** As Envoy says it to those who might try again at once. */
+const OVERLOADED: string = 'x-envoy-overloaded: true\r\n'
 
 /**
  * Judges by the BREAKER section, where the engine has injected counts: VERDICT_ALLOW, or VERDICT_DENY with the denial
@@ -75,6 +81,14 @@ export function judgeBreaker(section: i32, sectionLen: i32): i32 {
   return VERDICT_ALLOW
 }
 
+/**
+ * Passes on to a function that calls what another sidecar of the mesh said of an overload; the callee's own word of it
+ * was dropped there.
+ */
+export function outOverloaded(): void {
+  if (direction() == DIRECTION_OUTBOUND && findInternal('x-envoy-overloaded') >= 0) outText(OVERLOADED)
+}
+
 /** The slot of the destination that the route named in this run, else the one that the engine says. */
 function slotOf(section: i32, given: u32): u32 {
   if (load<u32>(OUTPUT + OUT_ROUTE_LEN) != ROUTE_SIZE) return given
@@ -89,11 +103,11 @@ function slotOf(section: i32, given: u32): u32 {
   return load<u32>(destinations + 4 + (destination as i32) * 4)
 }
 
-// As Envoy: 503, so that the client comes again, and a field that tells other proxies not to retry at once.
+// As Envoy: 503 with its flag and field.
 function overflow(view: u32, most: u32, what: string): i32 {
   recordVerdict(POLICY_BREAKER, VERDICT_DENY, view)
   const fields = outPosition()
-  outText('x-envoy-overloaded: true\r\n')
+  outText(OVERLOADED)
   denyWithFields(fields, outPosition() - fields, RESPONSE_FLAG_UO)
   const text = outPosition()
   outText('overflow: ')

@@ -1,11 +1,13 @@
 // The response phase: an upstream's response head, read as strictly as a request's, becomes the one that the client gets.
 
 import { logResponse } from './access-log.ts'
+import { outOverloaded } from './breaker.ts'
 import { keepsConnection, readConnection } from './connection-options.ts'
 import {
   CONTEXT_EXPECTS,
   CONTEXT_HEAD,
   CONTEXT_HTTP_1_0,
+  CONTEXT_JUDGED_AGAIN,
   CONTEXT_KEEP_ALIVE,
   CONTEXT_REQUEST_ID,
   contextHas,
@@ -125,7 +127,10 @@ function readUpstreamHead(): i32 {
   const limit: i32 = inU32(IN_MAX_HEAD)
   const end = start + min(received, limit)
   let after = readStatusLine(start, end)
-  if (after >= 0) after = readFieldSection(after, end, direction() == DIRECTION_OUTBOUND)
+  if (after >= 0) {
+    const fromSidecar = direction() == DIRECTION_OUTBOUND || contextHas(CONTEXT_JUDGED_AGAIN)
+    after = readFieldSection(after, end, fromSidecar)
+  }
   if (after == INCOMPLETE) return received >= limit ? bad(REASON_HEAD_TOO_LARGE) : finishAs(RESULT_INCOMPLETE)
   if (after < 0 || !readFraming() || !readConnection()) return bad(refusedReason())
   sealRequest()
@@ -215,6 +220,7 @@ function outHead(framing: i32, withLength: bool, upgrades: bool, closes: bool): 
   const upgrade = upgrades ? findFieldById(FIELD_UPGRADE) : -1
   if (framing != BODY_CHUNKED) dropped |= setOf(FIELD_TRAILER)
   outFieldLines(dropped)
+  outOverloaded()
   outFraming(framing, withLength)
   if (upgrade >= 0) {
     outText('upgrade: ')

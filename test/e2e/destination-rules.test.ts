@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { RawClient } from '../raw-client.ts'
 import { echoPath, type HttpMesh, type Instance, startHttpMesh, startInstance } from './http-world.ts'
 
 const rule = (name: string, policy: string, more = '') => `apiVersion: networking.istio.io/v1
@@ -137,6 +138,8 @@ test('requests beyond http2MaxRequests are refused as Envoy does', async () => {
   const refused = await ask('few', '', '/over')
   assert.match(refused.head, /^HTTP\/1\.1 503 .*x-envoy-overloaded: true\r\n/s)
   assert.match(await mesh.line('stdout', /"\/over"/), /"response_flags":"UO"/)
+  const inside = await ask('few', '', '/over', Number(new URL(mesh.functions['test/open']!.egress).port))
+  assert.match(inside.head, /^HTTP\/1\.1 503 .*x-envoy-overloaded: true\r\n/s)
   release()
   for (const one of held) assert.equal((await one).status, 200)
   assert.equal((await ask('few', '')).status, 200)
@@ -194,9 +197,12 @@ interface Answer {
   body: string
 }
 
-async function ask(fn: string, fields: string, path = '/'): Promise<Answer> {
-  const client = await mesh.client()
-  client.send(`GET ${path} HTTP/1.1\r\nhost: ${fn}.test.localhost\r\nconnection: close\r\n${fields}\r\n`)
+/** `port`: the egress address of a function that calls; left out: from outside. */
+async function ask(fn: string, fields: string, path = '/', port = 0): Promise<Answer> {
+  const client = port === 0 ? await mesh.client() : await RawClient.connect(port)
+  client.send(
+    `GET ${path} HTTP/1.1\r\nhost: ${fn}.test${port === 0 ? '.localhost' : ''}\r\nconnection: close\r\n${fields}\r\n`,
+  )
   const text = await client.receive()
   client.close()
   const end = text.indexOf('\r\n\r\n') + 4

@@ -31,6 +31,11 @@ spec:
   host: pair
   trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}`
 
+const FEW = `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: few, namespace: test}
+spec: {host: few, trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}}`
+
 before(async () => {
   for (let i = 0; i < 6; i++) flaky.push(await startFlaky())
   const [all, one, pair0, pair1, slow, plain] = flaky.map(({ instance }) => instance.address)
@@ -42,6 +47,7 @@ before(async () => {
       pair: `${pair0},${pair1}`,
       slow: slow!,
       plain: plain!,
+      few: plain!,
       half: `${dead.join(',')},${plain}`,
     },
     {
@@ -56,6 +62,8 @@ before(async () => {
         route('slow', 'timeout: 200ms\n      fault: {delay: {fixedDelay: 150ms, percentage: {value: 100}}}'),
         route('half', 'retries: {attempts: 3, retryOn: connect-failure, backoff: 1ms}'),
         RULE,
+        route('few', 'retries: {attempts: 3, retryOn: 5xx, backoff: 1ms}'),
+        FEW,
       ].join('\n---\n'),
     },
   )
@@ -153,6 +161,18 @@ test('connections that are refused are retried elsewhere, with and without a pol
   for (let i = 0; i < 8; i++) assert.match(await ask('half', ''), /^HTTP\/1\.1 200 /)
 })
 
+test('no more retries are under way than maxRetries allows: then the answer goes on, flagged UO', async () => {
+  const client = await mesh.client()
+  client.send('GET / HTTP/1.1\r\nhost: few.test.localhost\r\nx-fail: stall\r\nx-times: 9\r\n\r\n')
+  const [, , , , , few] = flaky
+  while (few!.heads.length < 2) await new Promise(setImmediate)
+  assert.match(await ask('few', 'x-fail: 503\r\nx-times: 1\r\n', '/spent'), /^HTTP\/1\.1 503 /)
+  assert.match(await mesh.line('stdout', /"\/spent"/), /"response_flags":"UO"/)
+  client.socket.resetAndDestroy()
+  await mesh.counted({ requestsInFlight: 0 })
+  assert.match(await ask('few', 'x-fail: 503\r\nx-times: 1\r\n'), /^HTTP\/1\.1 200 /)
+})
+
 test('without a route an answer is never retried', async () => {
   const [, , , , , plain] = flaky
   assert.match(await ask('plain', 'x-fail: 503\r\nx-times: 1\r\n'), /^HTTP\/1\.1 503 /)
@@ -211,7 +231,8 @@ async function startFlaky(): Promise<Flaky> {
     const fail = /x-fail: (\S+)/.exec(head)?.[1]
     if (fail === undefined || failed >= Number(/x-times: (\d+)/.exec(head)![1])) return ok(String(body))
     failures.set(id, failed + 1)
-    if (fail === 'silence') return ''
+    if (fail === 'silence' || (fail === 'stall' && failed > 0)) return ''
+    if (fail === 'stall') return 'HTTP/1.1 503 Bad\r\ncontent-length: 0\r\n\r\n'
     if (fail === 'garbage') return 'nonsense\r\n\r\n'
     if (fail === 'half') {
       setImmediate(() => instance.connections.at(-1)!.socket.end())
