@@ -216,7 +216,7 @@ export class EndpointSet {
     if (this.#waiting.size >= limit) return waiter.refused({ kind: 'queue-full', limit })
     this.#waiting.add(waiter)
     // Those before it may wait for their own circuit alone.
-    if (waiter.choice !== null) this.#serve()
+    if (this.#waiting.size > 1) this.#serve()
     if (this.#waiting.has(waiter)) this.#events.urgent(this.#key)
   }
 
