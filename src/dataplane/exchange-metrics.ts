@@ -2,7 +2,7 @@ import type { Cel } from '../api/cel.ts'
 import type { CelScope, CelValue } from '../policy/evaluate-cel.ts'
 import { evaluateCel } from '../policy/evaluate-cel.ts'
 import { METRICS, type MetricPlan, type ModeObservation } from '../policy/observation-plan.ts'
-import { UNKNOWN, type Workload } from '../policy/workload.ts'
+import { UNKNOWN, type Workload, workloadOfPrincipal } from '../policy/workload.ts'
 import { type Edge, type Label, labelText, standardLabels } from './metric-labels.ts'
 import { type MetricRows, MetricTable } from './metrics-table.ts'
 
@@ -10,6 +10,8 @@ import { type MetricRows, MetricTable } from './metrics-table.ts'
 const MOST_LABEL_SETS = 4_096
 /** So many other ends of a function's exchanges are remembered before they are looked up anew. */
 const MOST_EDGES = 1_024
+/** So many peers that are known by their principals alone are remembered. */
+const MOST_PEERS = 1_024
 /** A longer value of a tag is cut. */
 const MOST_TAG = 256
 const DISABLED = -2
@@ -47,6 +49,7 @@ interface Observer {
 export class ExchangeMetrics {
   readonly counters = { labelSetsOverflowed: 0 }
   readonly #tables: readonly MetricTable[]
+  readonly #peers = new Map<string, Workload>()
   readonly #observers = new WeakMap<ModeObservation, Observer>()
 
   constructor(mostLabelSets = MOST_LABEL_SETS) {
@@ -63,6 +66,17 @@ export class ExchangeMetrics {
     if (sent >= 0) responseSizes!.observe(sent, exchange.bytesSent)
     if (requests === -1 || duration === -1 || received === -1 || sent === -1)
       this.counters.labelSetsOverflowed++
+  }
+
+  /** The workload of a peer of which only its principal is known. */
+  workloadOf(principal: string): Workload {
+    let known = this.#peers.get(principal)
+    if (known === undefined) {
+      if (this.#peers.size === MOST_PEERS) this.#peers.clear()
+      known = workloadOfPrincipal(principal)
+      this.#peers.set(principal, known)
+    }
+    return known
   }
 
   /** In the order of METRICS. */

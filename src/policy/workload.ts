@@ -34,6 +34,14 @@ export function gatewayWorkload(rootNamespace: string): Workload {
   return { ...UNKNOWN_WORKLOAD, workload: name, namespace: rootNamespace, app: name, canonicalService: name }
 }
 
+/** What a principal alone says: a workload that is called as its service account, as a function is unless it says otherwise. */
+export function workloadOfPrincipal(principal: string): Workload {
+  const [, namespace, account] = /^[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(principal) ?? []
+  if (namespace === undefined || account === undefined) return UNKNOWN_WORKLOAD
+  const names = { workload: account, canonicalService: account }
+  return { ...UNKNOWN_WORKLOAD, ...names, namespace, principal: `spiffe://${principal}` }
+}
+
 /** By Istio's rules: canonical names from labels of service.istio.io, else from `app` and `version`. */
 export function workloadOf({ name, namespace, principal, labels }: FunctionSpec): Workload {
   const label = (key: string) => (Object.hasOwn(labels, key) && labels[key] !== '' ? labels[key] : undefined)

@@ -9,7 +9,13 @@ import {
   FIELD_X_B3_FLAGS,
   FIELD_X_B3_TRACEID,
 } from './layout/fields.ts'
-import { DIRECTION_OUTBOUND, OUT_TRACE_PTR } from './layout/record.ts'
+import {
+  DIRECTION_INBOUND,
+  DIRECTION_OUTBOUND,
+  IN_FLAG_SERVE,
+  IN_FLAGS,
+  OUT_TRACE_PTR,
+} from './layout/record.ts'
 import {
   PROPAGATE_B3,
   PROPAGATE_B3_SINGLE,
@@ -24,7 +30,7 @@ import {
   TRACING_SERVER_SAMPLING,
   TRACING_SIZE,
 } from './layout/tracing.ts'
-import { direction, fieldNamePtr, findFieldById, nextField, outBytes, outU32 } from './message.ts'
+import { direction, fieldNamePtr, findFieldById, inU32, nextField, outBytes, outU32 } from './message.ts'
 import { requestIdDraw } from './request-id.ts'
 import { beginSpan, beginTrace, parentSpanIdPtr, samplingDraw, spanIdPtr, traceIdPtr } from './trace-ids.ts'
 import { FLAG_RANDOM, FLAG_SAMPLED, readTraceparent, writeTraceparent } from './traceparent.ts'
@@ -49,7 +55,7 @@ export function prepareTrace(section: i32, len: i32): void {
   b3 = 0
   recorded = false
   clearTracestate()
-  if (len < TRACING_SIZE) return
+  if (len < TRACING_SIZE || onlyPassesBy()) return
   propagation = load<i32>(section + TRACING_PROPAGATION)
   if (propagation == 0) return
   const client = direction() == DIRECTION_OUTBOUND
@@ -59,6 +65,11 @@ export function prepareTrace(section: i32, len: i32): void {
   beginSpan()
   recorded = (flags & FLAG_SAMPLED) != 0 && (load<i32>(section + TRACING_REPORT) & reported) != 0
   if (recorded) outU32(OUT_TRACE_PTR, traceIdPtr())
+}
+
+/** Of a function whose own side another node judges the span is made there; the caller's is made already. */
+function onlyPassesBy(): bool {
+  return direction() == DIRECTION_INBOUND && (inU32(IN_FLAGS) & IN_FLAG_SERVE) == 0
 }
 
 /** Whether the sidecar takes part in traces: whether there are ids. */

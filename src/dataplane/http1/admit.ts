@@ -45,6 +45,8 @@ export interface JudgedStage extends StageRecord {
   sides: number
   /** The other side of the call, where it is a function that this engine knows. */
   other: FunctionEntry | null
+  /** The principal that another node's engine has proved; "": the call came from none. */
+  peer: string
 }
 
 /** One sidecar of a request's chain: the policy that it judges by and what it left for its response phase. */
@@ -243,6 +245,7 @@ function fromNode(
     const from = hop.caller === null ? undefined : engine.functions.get(hop.caller)
     const other = from?.slice.principal === inner.facts.peer ? from : null
     const records = [judgedStage(callee, inner.facts.direction, decision, other ?? null, duty.sides)]
+    records[0]!.peer = inner.facts.peer
     const client = { caller: null, slot: 0 }
     const admission = settle(engine, client, callee, decision, null, [], records, null)
     return admission.kind === 'admitted' ? { ...admission, instance: hop.instance, way: null } : admission
@@ -470,7 +473,18 @@ export function judgedStage(
   const judged =
     decision.kind === 'denied' ? decision.denial : decision.kind === 'forward' ? decision : UNJUDGED
   const { verdicts, trace } = judged
-  return { function: key, policyHash, direction, verdicts, trace, collector, observation, other, sides }
+  return {
+    function: key,
+    policyHash,
+    direction,
+    verdicts,
+    trace,
+    collector,
+    observation,
+    other,
+    sides,
+    peer: '',
+  }
 }
 
 const EMPTY = Buffer.alloc(0)

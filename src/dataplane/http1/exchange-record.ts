@@ -96,13 +96,16 @@ function count(engine: EngineContext, stage: JudgedStage, metered: MeteredExchan
   }
   const isIngress = direction === DIRECTION_INGRESS
   const { sides } = stage
-  const source = isIngress ? mesh.gatewayObservation.workload : (peer ?? UNKNOWN_WORKLOAD)
+  // What another node's engine sends, that of a gateway among them, came by mutual TLS.
+  const mutual = peer !== null || stage.peer !== '' || (isIngress && (sides & IN_FLAG_ROUTE) === 0)
+  const caller = peer ?? (stage.peer === '' ? UNKNOWN_WORKLOAD : metrics.workloadOf(stage.peer))
+  const source = isIngress ? mesh.gatewayObservation.workload : caller
   if (isIngress && (sides & IN_FLAG_ROUTE) !== 0) {
     const edge = { reporter: 'source', source, destination: own, mutual: false } as const
     metrics.count(observation.server, edge, metered, scope)
   }
   if (isJudgedElsewhere(stage)) return
-  const edge = { reporter: 'destination', source, destination: own, mutual: peer !== null } as const
+  const edge = { reporter: 'destination', source, destination: own, mutual } as const
   metrics.count(observation.server, edge, metered, scope)
 }
 
