@@ -17,8 +17,9 @@ export class Listeners {
   readonly #servers = new Map<string, { server: Server; role: ListenerRole }>()
   readonly #connections = new Map<ClientConnection, ListenerRole>()
   #nodeListener: NodeListener | null = null
-  /** Connections at the node's own address, from their beginning to their end. */
-  #handshaking = 0
+  /** Connections at the node's own address, from their beginning to their end, and those that have said who they are. */
+  #fromNodes = 0
+  #servedNodes = 0
   #whenClosed: (() => void) | null = null
 
   constructor(engine: EngineContext) {
@@ -80,10 +81,8 @@ export class Listeners {
   #accept(socket: Socket, role: ListenerRole): void {
     const { counters, mesh } = this.#engine
     counters.connections++
-    if (
-      role.kind === 'spare' ||
-      Math.max(this.#connections.size, this.#handshaking) >= mesh.limits.maxConnections
-    ) {
+    const open = role.kind === 'node' ? this.#fromNodes : this.#connections.size - this.#servedNodes
+    if (role.kind === 'spare' || open >= mesh.limits.maxConnections) {
       counters.connectionsRefused++
       socket.destroy()
       return
@@ -120,8 +119,8 @@ export class Listeners {
         this.#serve(plain, { kind: 'node' }, facts, { kind: 'plaintext' })
       },
     })
-    this.#handshaking++
-    socket.once('close', () => this.#handshaking--)
+    this.#fromNodes++
+    socket.once('close', () => this.#fromNodes--)
     this.#nodeListener.accept(socket)
   }
 
@@ -129,9 +128,11 @@ export class Listeners {
     const { counters } = this.#engine
     const connection = new ClientConnection(this.#engine, socket, facts, origin)
     this.#connections.set(connection, role)
+    if (role.kind === 'node') this.#servedNodes++
     counters.connectionsOpen++
     socket.on('close', () => {
       this.#connections.delete(connection)
+      if (role.kind === 'node') this.#servedNodes--
       counters.connectionsOpen--
       this.#whenClosed?.()
     })

@@ -2,6 +2,7 @@
 
 import { SLASH } from './bytes.ts'
 import { cameByTls } from './forwarded.ts'
+import { isFromOutside } from './hop.ts'
 import { isIpv4, outIp } from './ip-address.ts'
 import { ADDRESS_PORT, ADDRESS_WITHOUT_PORT } from './layout/access-log.ts'
 import { FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_PROTO } from './layout/fields.ts'
@@ -91,7 +92,7 @@ export function outCluster(form: i32, limit: i32, suffix: i32, suffixLen: i32): 
 
 /** As the field is forwarded: at the gateway with the peer's own address behind what came. */
 export function outForwardedFor(form: i32, limit: i32): bool {
-  const atGateway = direction() == DIRECTION_INGRESS
+  const atGateway = isFromOutside()
   let field = findFieldById(FIELD_X_FORWARDED_FOR)
   if (field < 0 && !atGateway) return false
   beginValue(form, limit)
@@ -111,7 +112,7 @@ export function outForwardedFor(form: i32, limit: i32): bool {
 }
 
 export function outForwardedProto(form: i32, limit: i32): bool {
-  if (direction() == DIRECTION_INGRESS) {
+  if (isFromOutside()) {
     const http = sectionPtr(SECTION_HTTP)
     return outScheme(
       form,

@@ -175,7 +175,7 @@ export function decideRequest(): i32 {
   const http = sectionPtr(SECTION_HTTP)
   const trustedProxies = load<i32>(http + HTTP_TRUSTED_PROXIES)
   findClientAddress(trustedProxies)
-  if (hasSpan()) prepareTrace(sectionPtr(SECTION_TRACING), sectionLen(SECTION_TRACING))
+  prepareTrace(sectionPtr(SECTION_TRACING), sectionLen(SECTION_TRACING))
   if (sampled()) outU32(OUT_FLAGS, requestFlags() | OUT_FLAG_SAMPLED)
   if (!normalisePath(load<i32>(http + HTTP_NORMALIZATION))) return refuseRequest(400, REASON_PATH)
   // A call that names nobody is refused by the caller's egress, in its own words.
@@ -191,11 +191,6 @@ export function decideRequest(): i32 {
   outU32(OUT_SEND_PTR, head)
   outU32(OUT_SEND_LEN, outPosition() - head)
   return finishRequest(RESULT_FORWARD)
-}
-
-// Of a call between two functions the caller's outbound sidecar and the one before the instance have a span each.
-function hasSpan(): bool {
-  return direction() != DIRECTION_INBOUND || (inU32(IN_FLAGS) & IN_FLAG_SERVE) != 0
 }
 
 // What an earlier run left: verdicts, needs, what policies made of the request.

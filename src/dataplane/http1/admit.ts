@@ -140,7 +140,9 @@ export function admit(
       )
     case 'opened': {
       const { counters, mesh } = engine
-      if (counters.requestsInFlight + counters.requestsWaiting >= mesh.limits.maxRequestsInFlight) {
+      const underWay = counters.requestsInFlight + counters.requestsWaiting
+      // Those of another node's engine count there; here their connections, which carry one each, are bounded.
+      if (origin.kind !== 'node' && underWay >= mesh.limits.maxRequestsInFlight) {
         counters.requestsOverLimit++
         return withoutFunction(engine, tooManyRequests())
       }
