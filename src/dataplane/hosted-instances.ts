@@ -1,5 +1,6 @@
 import type { Circuit } from './circuit.ts'
-import { type Endpoint, newEndpoint, retire, type Waiter } from './endpoint-set.ts'
+import { type Endpoint, newEndpoint, retire } from './endpoint.ts'
+import type { Waiter } from './endpoint-set.ts'
 import type { HostedSlice } from './node-messages.ts'
 import type { Outcome } from './outlier-detector.ts'
 
