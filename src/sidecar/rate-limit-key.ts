@@ -56,10 +56,11 @@ export function limitsThatJudge(section: i32): i32 {
   return mask
 }
 
-/** Writes the need's key for these limits at outPosition. */
-export function outQuotaKey(section: i32, mask: i32): void {
+/** Writes the need's key for these limits, and gives its address: it ends at outPosition. */
+export function outQuotaKey(section: i32, mask: i32): i32 {
   // Finding values writes some of them into the output, so all are found before the key, which is of one piece.
   findValues(section, mask)
+  const key = outPosition()
   outWord(popcnt(mask))
   let value = VALUES
   let limit = section + RATE_LIMIT_HEADER
@@ -67,18 +68,19 @@ export function outQuotaKey(section: i32, mask: i32): void {
     if (((mask >>> i) & 1) != 0) {
       outWord(i)
       const lengthAt = outPosition()
-      if (!outReserve(4)) return
+      if (!outReserve(4)) return key
       for (let left = load<i32>(limit + LIMIT_PARTS); left > 0; left--) {
         outValue(load<i32>(value), load<i32>(value + 4))
         value += 8
       }
-      if (outOverflowed()) return
+      if (outOverflowed()) return key
       const end = outPosition()
       store<i32>(lengthAt, end - lengthAt - 4)
-      if (!outReserve(-(end - lengthAt) & 3)) return
+      if (!outReserve(-(end - lengthAt) & 3)) return key
     }
     limit += load<i32>(limit + LIMIT_LENGTH)
   }
+  return key
 }
 
 function judges(limit: i32): bool {

@@ -41,8 +41,7 @@ export function judgeRateLimit(section: i32, sectionLen: i32): i32 {
   beginMatching()
   const mask = limitsThatJudge(section)
   if (mask == 0) return VERDICT_ALLOW
-  const key = outPosition()
-  outQuotaKey(section, mask)
+  const key = outQuotaKey(section, mask)
   const answer = need(NEED_QUOTA, key, outPosition() - key)
   if (answer == 0) return VERDICT_WAIT
   if (answerLen() != popcnt(mask) * QUOTA_ANSWER_SIZE) unreachable()

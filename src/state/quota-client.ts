@@ -317,7 +317,8 @@ function outcome(holding: QuotaHolding, state: QuotaOutcome['state'], now: numbe
   return {
     state,
     remaining: state === 'refused' ? 0 : holding.remaining + holds(holding, now),
-    resetMs: Math.max(0, holding.resetAt - now),
+    // A sliding window forgets by whole buckets, a little late.
+    resetMs: Math.min(holding.limit.windowMs, Math.max(0, holding.resetAt - now)),
     retryMs: Math.max(0, holding.retryAt - now),
   }
 }
