@@ -6,11 +6,10 @@ import { outFieldLines } from './fields.ts'
 import { outForwardedFields, replacedFields } from './forwarded.ts'
 import { outFraming, statedBody, statesLength } from './framing.ts'
 import { FIELD_EXPECT, FIELD_HOST, FIELD_TRAILER } from './layout/fields.ts'
-import { BODY_CHUNKED, IN_FLAG_SERVE, IN_FLAGS } from './layout/record.ts'
+import { BODY_CHUNKED } from './layout/record.ts'
 import {
   authorityLen,
   authorityPtr,
-  inU32,
   methodLen,
   methodPtr,
   outByte,
@@ -24,7 +23,7 @@ import {
 import { findOriginalPath, originalPathLen, originalPathPtr } from './original-path.ts'
 import { hostIsRewritten } from './request-target.ts'
 import { findRouteName, routeNameLen, routeNamePtr } from './route-name.ts'
-import { routeLeaves } from './routes.ts'
+import { isJudgedAgain } from './routes.ts'
 import { tracing, writeTraceFields } from './trace.ts'
 import { expectsContinue, takesTrailers, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
 
@@ -40,6 +39,7 @@ export function outForwardHead(trustedProxies: i32, identity: i32, identityLen: 
   outFraming(statedBody(), statesLength())
   outHopByHop()
   outForwardedFields(trustedProxies, identity, identityLen)
+  // Functions are not told.
   if (isJudgedAgain() && findRouteName()) {
     outText('x-mayfly-route: ')
     outBytes(routeNamePtr(), routeNameLen())
@@ -52,11 +52,6 @@ export function outForwardHead(trustedProxies: i32, identity: i32, identityLen: 
   }
   if (tracing()) writeTraceFields()
   outText('\r\n')
-}
-
-/** Whether another sidecar judges next, which is to know of the route; functions are not told. */
-function isJudgedAgain(): bool {
-  return routeLeaves() || (inU32(IN_FLAGS) & IN_FLAG_SERVE) == 0
 }
 
 function outRequestLine(): void {

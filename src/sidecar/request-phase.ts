@@ -11,9 +11,11 @@ import { findClientAddress } from './client-address.ts'
 import { keepsConnection, readConnection } from './connection-options.ts'
 import {
   CONTEXT_BODY,
+  CONTEXT_ELSEWHERE,
   CONTEXT_EXPECTS,
   CONTEXT_HEAD,
   CONTEXT_HTTP_1_0,
+  CONTEXT_JUDGED_AGAIN,
   CONTEXT_KEEP_ALIVE,
   CONTEXT_REQUEST_ID,
   outContext,
@@ -125,7 +127,7 @@ import { chooseRequestId, makeRequestId, REQUEST_ID_LEN } from './request-id.ts'
 import { readRequestLine } from './request-line.ts'
 import { readTarget, restoreTarget, sealTarget } from './request-target.ts'
 import { forgetResponseFields } from './response-fields.ts'
-import { routeLeaves, takeRoute } from './routes.ts'
+import { isJudgedAgain, routeLeaves, takeRoute } from './routes.ts'
 import { shadowAuthority } from './shadow.ts'
 import { prepareTrace, sampled } from './trace.ts'
 import { expectsContinue, readExpectations, upgradeValueLen, upgradeValuePtr } from './upgrade.ts'
@@ -260,7 +262,7 @@ function judgeService(): i32 {
 
 function finishRequest(result: i32): i32 {
   observeRequest(sectionPtr(SECTION_OBSERVATION), sectionLen(SECTION_OBSERVATION))
-  writeContext(contextBits(), true)
+  writeContext(isJudgedAgain() ? contextBits() | CONTEXT_JUDGED_AGAIN : contextBits(), true)
   return outOverflowed() ? refuseForMemory() : finishAs(result)
 }
 
@@ -302,10 +304,14 @@ function finishAs(result: i32): i32 {
 
 function writeContext(bits: i32, logs: bool): void {
   const start = outPosition()
-  outContext(bits, direction(), upgradeValuePtr(), upgradeValueLen())
+  outContext(logs && isJudgedElsewhere() ? bits | CONTEXT_ELSEWHERE : bits, direction(), upgradeValuePtr(), upgradeValueLen())
   if (logs) logRequest(sectionPtr(SECTION_ACCESS_LOG), sectionLen(SECTION_ACCESS_LOG))
   outU32(OUT_CONTEXT_PTR, start)
   outU32(OUT_CONTEXT_LEN, outPosition() - start)
+}
+
+function isJudgedElsewhere(): bool {
+  return direction() != DIRECTION_OUTBOUND && (inU32(IN_FLAGS) & IN_FLAG_SERVE) == 0
 }
 
 function outRequestId(): void {

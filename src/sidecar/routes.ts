@@ -4,6 +4,8 @@
 import { forgetForwarded } from './field-as-forwarded.ts'
 import {
   DIRECTION_INGRESS,
+  IN_FLAG_SERVE,
+  IN_FLAGS,
   NO_RULE,
   POLICY_ROUTE,
   REASON_NO_ROUTE,
@@ -34,7 +36,7 @@ import {
   SERVICE_NAMESPACES,
   SERVICE_ROUTES,
 } from './layout/routes.ts'
-import { deny, denyWithFields, direction, outPosition, outText, recordVerdict } from './message.ts'
+import { deny, denyWithFields, direction, inU32, outPosition, outText, recordVerdict } from './message.ts'
 import { peerNamespaceLen, peerNamespacePtr, readPeer } from './peer.ts'
 import { outPrintable } from './printable.ts'
 import { act, forgetAction, leavesFunction } from './route-action.ts'
@@ -67,6 +69,11 @@ export function takeRoute(section: i32, sectionLen: i32): i32 {
 /** Whether the request goes on to another function, so that nothing is judged for this one any more. */
 export function routeLeaves(): bool {
   return leavesFunction()
+}
+
+/** Whether another sidecar judges next: that of another function, or the same function's on another node. */
+export function isJudgedAgain(): bool {
+  return leavesFunction() || (inU32(IN_FLAGS) & IN_FLAG_SERVE) == 0
 }
 
 /** The name of the route that was taken; length 0 where it has none or none was taken. */
