@@ -30,6 +30,14 @@ const collector = mapping({
   service: text(checkHost),
   port: integer(1, 65_535),
   maxTagLength: integer(1, 4_096).optional(),
+  http: mapping({
+    path: text(checkUrlPath).optional(),
+    timeout: unsupported('an export may take 10 s: remove the field'),
+    headers: unsupported('fields of exports cannot be chosen: remove the field'),
+  }).optional(),
+  grpc: unsupported('spans go over HTTP, to port 4318 of most collectors: remove the field'),
+  resourceDetectors: unsupported('a span says of its function what its tags say: remove the field'),
+  dynatraceSampler: unsupported('what is sampled a Telemetry says: remove the field'),
 })
 
 const TYPES = ['envoyFileAccessLog', 'opentelemetry', 'envoyExtAuthzHttp', 'prometheus']
@@ -66,6 +74,12 @@ export function checkLogPath(value: string): string | null {
   return /^[^\x00-\x1f\x7f]+$/.test(value)
     ? null
     : `${quote(value)} is not a path: write /dev/stdout or the path of a file`
+}
+
+function checkUrlPath(value: string): string | null {
+  return /^\/[!-"$-;=@-~]*$/.test(value)
+    ? null
+    : `${quote(value)} is not the path of a URL: write for example /v1/traces`
 }
 
 function checkHost(value: string): string | null {

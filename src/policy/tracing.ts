@@ -52,7 +52,9 @@ export function compileTracing(
  */
 export function spanCollector({ config, telemetries }: TracingInput, fn: FunctionSpec): string | null {
   const collector = collectorOf({ config, telemetries }, fn)
-  return collector ? `http://${collector.service}:${collector.port}/v1/traces` : null
+  if (!collector) return null
+  const { service, port, http } = collector
+  return `http://${service}:${port}${http?.path ?? '/v1/traces'}`
 }
 
 /** The most bytes of a path in a function's spans: its collector's `maxTagLength`, or Envoy's default. */
