@@ -13,8 +13,10 @@ let other: Instance
 function tellsHead(name: string) {
   return (received: string) => {
     if (!received.endsWith('\r\n\r\n')) return null
+    // As many fields as a head may have.
+    const many = received.includes('/other/many') ? 'x-many: 1\r\n'.repeat(126) : ''
     const body = `${name}\n${received}`
-    return `HTTP/1.1 200 OK\r\nserver: ${name}\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    return `HTTP/1.1 200 OK\r\nserver: ${name}\r\n${many}content-length: ${body.length}\r\n\r\n${body}`
   }
 }
 
@@ -158,6 +160,8 @@ for (const nodes of DIVISIONS) {
     assert.equal(got.headers['x-by'], 'cart routes')
     assert.doesNotMatch(got.body, /x-mayfly/)
     await mesh().line('stdout', /"route_name":"led".*"path":"\/other\/x"/)
+
+    assert.equal((await call('/other/many')).status, 200)
 
     const outside = await call('/closed')
     assert.equal(outside.status, 403)
