@@ -15,6 +15,10 @@ export function isGauge(part: string, name: string): boolean {
 
 const GAUGES: ReadonlySet<string> = new Set([
   'engine.connectionsOpen',
+  'engine.mirrorsInFlight',
   'engine.requestsInFlight',
   'engine.requestsWaiting',
+  'tokens.keySets',
+  'tokens.keysWaiting',
+  'tokens.tokensKnown',
 ])

@@ -61,7 +61,7 @@ function histogram(lines: string[], name: string, labels: string, { cells, sum }
 
 function engineMetric(lines: string[], part: string, name: string, reasons: Map<string, number>): void {
   const gauge = isGauge(part, name)
-  const full = `mayfly_${snake(part)}_${snake(name)}${gauge ? '' : '_total'}`
+  const full = `mayfly_${withPart(snake(part), snake(name))}${gauge ? '' : '_total'}`
   header(lines, full, `All engines: ${words(name)} (${words(part)}).`, gauge ? 'gauge' : 'counter')
   for (const [reason, value] of reasons)
     lines.push(`${full}${labelsOf(reason === '' ? {} : { reason })} ${value}`)
@@ -83,6 +83,11 @@ function snake(name: string): string {
     .replace(/[^A-Za-z0-9]+/g, '_')
     .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
     .toLowerCase()
+}
+
+/** A name that begins with its part's already does not say it twice. */
+function withPart(part: string, name: string): string {
+  return name.startsWith(`${part}_`) ? name : `${part}_${name}`
 }
 
 function words(name: string): string {
