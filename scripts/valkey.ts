@@ -31,11 +31,13 @@ export function valkeyProgram(): string | null {
 export function installValkey(say: (line: string) => void): string | null {
   if (valkeyProgram() !== null) return null
   if (existsSync('/etc/debian_version') && process.getuid?.() === 0) {
-    run('apt-get', ['update', '-qq'], say)
+    // Several tests may want it at once.
+    const wait = ['-o', 'DPkg::Lock::Timeout=120']
+    run('apt-get', ['update', '-qq', ...wait], say)
     for (const name of ['valkey-server', 'redis-server']) {
       if (valkeyProgram() !== null) return null
       say(`installing ${name} with apt-get`)
-      run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], say)
+      run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...wait, name], say)
     }
   }
   if (valkeyProgram() === null) {

@@ -164,7 +164,10 @@ export class ValkeyQuota {
         mayflyQuota: { lua: VALKEY_QUOTA_SCRIPT },
       },
     })
-    redis.on('error', () => {})
+    let problem: string | null = null
+    redis.on('error', (error) => {
+      problem = error.message
+    })
     try {
       await redis.connect()
       const run = await this.#greet(redis)
@@ -179,7 +182,8 @@ export class ValkeyQuota {
       for (const opened of this.#opened.splice(0)) opened()
     } catch (error) {
       redis.disconnect()
-      this.#again((error as Error).message)
+      // The connection's own error says more than that of the command that it ended.
+      this.#again(problem ?? (error as Error).message)
     }
   }
 
