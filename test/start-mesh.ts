@@ -42,7 +42,7 @@ export async function startTestMesh(files: Record<string, string>, args: string[
   const flags = ['--gateway', '127.0.0.1:0', '--metrics', '127.0.0.1:0', '--ready-file', readyFile, ...args]
   const child = spawn(process.execPath, ['--no-warnings', MAIN, 'up', dir, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, XDG_RUNTIME_DIR: state },
+    env: { ...process.env, XDG_RUNTIME_DIR: state, XDG_STATE_HOME: state },
   })
   const streams = { stdout: lines(child, 'stdout'), stderr: lines(child, 'stderr') }
   const clean = () => {
