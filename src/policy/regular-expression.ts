@@ -74,9 +74,9 @@ export function compileContained(pattern: string): CompiledExpression {
 /** Steps that are tried at all, and those of which a table is tried. */
 const MOST_STEPS = 10_000
 const MOST_TABLE_STEPS = 4_000
-const MOST_STATES = 1_000
-/** A policy is copied for each request, so a table must be worth that; rows are told apart by u16 offsets. */
-const MOST_TABLE_BYTES = 8_192
+const MOST_STATES = 2_500
+/** Rows are told apart by u16 offsets. Even a table that has to be copied for each request is faster than a program. */
+const MOST_TABLE_BYTES = 60_000
 
 function refused(pattern: string, problem: string): { ok: false; error: string } {
   const shown = pattern.length > 80 ? `${pattern.slice(0, 77)}...` : pattern
