@@ -42,6 +42,8 @@ export interface MeshNode {
   egressUrl(key: string, instance: string | null): string | null
   /** The instances of one revision there; none yet. Each has an egress address of its own, of which its environment tells. */
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet
+  /** Functions that its engines know since before it joined. */
+  known?(): readonly string[]
   /** Instances that ran there before it joined, of sets that were not made yet. */
   found?(): { key: string; revision: string; count: number }[]
   /** Engines accept nothing more from outside, or at all; resolves when what is under way has ended, or at `deadline` (ms since the epoch). */

@@ -8,6 +8,7 @@ export function meshSlice(compiled: CompiledMesh): MeshSlice {
   return {
     gatewayPolicy: compiled.gateway.bytes,
     gatewayObservation: compiled.gatewayObservation,
+    domain: config.domain,
     accessLogFile: accessLogFile(config),
     limits: compiled.limits,
   }

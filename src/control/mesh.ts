@@ -6,6 +6,7 @@ import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 import { embeddedQuota } from './embedded-quota.ts'
 import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { FunctionSlices } from './function-slices.ts'
 import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
 import { HostedBook } from './hosted-book.ts'
 import { IdentityBook } from './identity-book.ts'
@@ -14,7 +15,7 @@ import type { ListenFailure } from './listener-plan.ts'
 import { LocalNode, type NodePlan, type NodeStartProblem } from './local-node.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
-import { functionSlice, meshSlice } from './mesh-slices.ts'
+import { meshSlice } from './mesh-slices.ts'
 import { type Place, PlacedSet } from './placement.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
@@ -58,6 +59,10 @@ export class Mesh {
   readonly #nodes: MeshNodes
   readonly #local: readonly LocalNode[]
   readonly #hosted = new HostedBook()
+  readonly #slices = new FunctionSlices(
+    () => this.#compiled,
+    (node, key) => this.#tellEndpoints(node, key),
+  )
   /** null: the mesh has one node. */
   readonly #identities: IdentityBook | null
   readonly #controllers = new Map<string, FunctionController>()
@@ -121,6 +126,7 @@ export class Mesh {
   attach(make: (events: NodeEvents) => MeshNode): MeshNode {
     const node: MeshNode = make(this.#eventsOf(() => node))
     this.#nodes.add(node)
+    this.#slices.adopt(node, node.known?.() ?? [])
     for (const { key, count } of node.found?.() ?? []) this.#adopt(key, count)
     this.nodesChanged()
     return node
@@ -162,7 +168,7 @@ export class Mesh {
   apply(next: CompiledMesh): void {
     const before = this.#compiled
     this.#compiled = next
-    this.#nodes.broadcast({ type: 'mesh', mesh: meshSlice(next) })
+    if (meshChanged(before, next)) this.#nodes.broadcast({ type: 'mesh', mesh: meshSlice(next) })
     this.#keySets.follow(next.functions.values())
     this.#quota.follow(next.functions.values())
     this.#userPolicies.apply(this.#nodes.engines(), before, next)
@@ -171,14 +177,7 @@ export class Mesh {
       (fn) => renamed || changed(before.functions.get(fn.spec.key), fn),
     )
     const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
-    if (upsert.length + remove.length > 0) {
-      const { domain } = next.config
-      this.#nodes.broadcast({
-        type: 'functions',
-        upsert: upsert.map((fn) => functionSlice(fn, domain)),
-        remove,
-      })
-    }
+    this.#slices.apply(this.#nodes.all, upsert, remove)
     for (const key of remove) this.#removeFunction(key)
     this.#identities?.setTrustDomains(trustDomains(next.config))
     this.#identities?.prune()
@@ -279,6 +278,21 @@ export class Mesh {
     return this.#controllers.get(key) ?? (compiled && this.#control(compiled.spec))
   }
 
+  /** The node's engines know the function from now on: they are told of its instances. */
+  #tellEndpoints(node: MeshNode, key: string): void {
+    const controller = this.#controllers.get(key)
+    if (!controller) return
+    for (const engine of node.engines()) {
+      const message = controller.addEngine(engine)
+      if (message) node.send(engine, this.#nodes.told(engine, message))
+    }
+  }
+
+  /** The nodes whose engines know the function: they alone have a part in its instances. */
+  #nodesKnowing(key: string): MeshNode[] {
+    return this.#nodes.all.filter((node) => this.#slices.knows(node, key))
+  }
+
   /** A node that joins has instances of the function, which are to stay. */
   #adopt(key: string, count: number): void {
     const compiled = this.#compiled.functions.get(key)
@@ -292,11 +306,13 @@ export class Mesh {
     const { notice } = this.#options
     const controller = new FunctionController(
       spec,
-      this.#nodes.engines(),
+      this.#nodesKnowing(spec.key).flatMap((node) => node.engines()),
       {
         createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
         send: (engine, message) => this.#nodes.send(engine, message),
-        broadcast: (message) => this.#nodes.broadcast(message),
+        broadcast: (message) => {
+          for (const node of this.#nodesKnowing(spec.key)) node.broadcast(message)
+        },
         instanceStarting: () => {
           this.#instancesStarted++
         },
@@ -336,7 +352,10 @@ export class Mesh {
         listener.starting?.(instance)
       },
       ready: (instance) => {
-        if (several) this.#hosted.add(node, instance)
+        if (several) {
+          this.#slices.ensure(node, instance.function)
+          this.#hosted.add(node, instance)
+        }
         listener.ready(instance)
       },
       gone: (instance: Instance, why) => {
@@ -436,22 +455,20 @@ export class Mesh {
   /** What every engine of a node is to know. */
   #stateFor(node: MeshNode): ToEngine[] {
     const mesh: MeshSlice = meshSlice(this.#compiled)
-    const { domain } = this.#compiled.config
-    const slices = [...this.#compiled.functions.values()].map((fn) => functionSlice(fn, domain))
     return [
       { type: 'mesh', mesh },
       ...this.#nodeMessages(node),
       ...this.#keySets.messages(),
       ...this.#userPolicies.modules(this.#compiled),
-      ...batches(slices).map((upsert): ToEngine => ({ type: 'functions', upsert, remove: [] })),
+      ...this.#slices.messages(node),
       ...this.#hosted.messages(node),
     ]
   }
 
   #engineStarted(node: MeshNode, engine: string): ToEngine[] {
-    const endpoints = [...this.#controllers.values()].flatMap(
-      (controller) => controller.addEngine(engine) ?? [],
-    )
+    const endpoints = this.#slices
+      .keys(node)
+      .flatMap((key) => this.#controllers.get(key)?.addEngine(engine) ?? [])
     return [
       ...this.#userPolicies.states(node.name, Date.now()),
       ...endpoints.map((message) => this.#nodes.told(engine, message)),
@@ -485,6 +502,8 @@ export class Mesh {
     switch (message.type) {
       case 'user-state':
         return this.#userPolicies.receive(engine, node.name, message.updates, this.#hubNodes())
+      case 'function-wanted':
+        return this.#slices.wanted(node, engine, message)
       case 'identity-wanted':
         return void this.#identities?.wanted(engine, message.principal)
       case 'quota':
@@ -524,13 +543,12 @@ export class Mesh {
   }
 }
 
-/** Small messages are let go of soon, by both sides. */
-function batches<T>(items: readonly T[]): T[][] {
-  const count = Math.ceil(items.length / BATCH)
-  return Array.from({ length: count }, (_, i) => items.slice(i * BATCH, (i + 1) * BATCH))
+/** Whether what every engine is told of the mesh as a whole is another. */
+function meshChanged(before: CompiledMesh, after: CompiledMesh): boolean {
+  const said = (mesh: CompiledMesh) =>
+    JSON.stringify({ ...meshSlice(mesh), gatewayPolicy: mesh.gateway.hash })
+  return said(before) !== said(after)
 }
-
-const BATCH = 128
 
 /** Where it stands in its file does not matter. */
 function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {

@@ -4,6 +4,7 @@ import type { EngineCounters } from './engine-counters.ts'
 import type { MeshSlice } from './engine-messages.ts'
 import type { EngineNode } from './engine-node.ts'
 import type { ExchangeMetrics } from './exchange-metrics.ts'
+import type { FunctionLookup } from './function-lookup.ts'
 import type { FunctionTable } from './function-table.ts'
 import type { Answerers } from './needs.ts'
 import type { RandomBytes } from './random-bytes.ts'
@@ -25,12 +26,13 @@ export type Judge = Pick<
 export interface EngineContext {
   readonly sidecars: Judge
   readonly functions: FunctionTable
+  readonly lookup: FunctionLookup
   readonly counters: EngineCounters
   readonly answerers: Answerers
   readonly decisions: DecisionRing
-  readonly metrics: ExchangeMetrics
   /** What decisions were made of, to make them once more. */
   readonly inputs: DecisionInputs
+  readonly metrics: ExchangeMetrics
   readonly random: RandomBytes
   /** Writes one access-log line (without its newline). */
   readonly writeLog: (line: Buffer) => void

@@ -104,6 +104,8 @@ export interface MeshSlice {
   gatewayPolicy: Uint8Array
   /** What is done with what the gateway's sidecars find out of such requests; its workload is the gateway. */
   gatewayObservation: FunctionObservation
+  /** All hosts that the gateway serves end with "." and it. */
+  domain: string
   accessLogFile: string
   limits: EngineLimits
 }
@@ -115,6 +117,8 @@ export type ToEngine =
   | { type: 'hosted'; key: string; instances: HostedSlice[] }
   | { type: 'mesh'; mesh: MeshSlice }
   | { type: 'functions'; upsert: FunctionSlice[]; remove: string[] }
+  /** The answer to 'function-wanted' where there is no such function. */
+  | { type: 'function-absent'; key: string | null; host: string | null }
   /** Before the functions that name them. */
   | { type: 'user-modules'; modules: UserModulesSlice }
   /** What other engines have stored for user policies. */
@@ -153,6 +157,8 @@ export interface DemandReport {
 }
 
 export type FromEngine =
+  /** A request is for a function that the engine does not know, by its key or by its host at the gateway; the other is null. */
+  | { type: 'function-wanted'; key: string | null; host: string | null }
   | { type: 'identity-wanted'; principal: string }
   | { type: 'up' }
   | { type: 'listening'; id: string; port: number }

@@ -20,6 +20,7 @@ import type { EngineMetrics } from './engine-metrics.ts'
 import { EngineNode } from './engine-node.ts'
 import { ExchangeMetrics } from './exchange-metrics.ts'
 import { answerExternal, ExternalAuthorizers } from './external-authorizer.ts'
+import { FunctionLookup } from './function-lookup.ts'
 import { FunctionTable } from './function-table.ts'
 import type { HostedInstances } from './hosted-instances.ts'
 import { KeySets } from './key-sets.ts'
@@ -79,12 +80,14 @@ export class Engine {
     const now = () => performance.now()
     this.#keySets = new KeySets({ wanted: (id) => hooks.send({ type: 'key-set-wanted', id }), now })
     this.#tokens = new TokenSignatures(this.#keySets, now)
+    const functions = new FunctionTable({
+      endpoints: (key) => this.#newEndpoints(key),
+      circuits: (plan) => this.#newCircuits(plan),
+    })
     this.#context = {
       sidecars,
-      functions: new FunctionTable({
-        endpoints: (key) => this.#newEndpoints(key),
-        circuits: (plan) => this.#newCircuits(plan),
-      }),
+      functions,
+      lookup: new FunctionLookup(functions, { send: hooks.send, now }),
       counters: newCounters(),
       answerers: new Map<number, Answerer>([
         [NEED_SIGNATURE, this.#tokens.answer],
@@ -116,12 +119,17 @@ export class Engine {
         this.#context.sidecars.maxHeadBytes = message.mesh.limits.maxHeadBytes
         return this.#hooks.meshChanged(message.mesh)
       case 'functions':
-        for (const slice of message.upsert) this.#upsert(slice)
+        for (const slice of message.upsert) {
+          this.#upsert(slice)
+          this.#context.lookup.learned(slice)
+        }
         for (const key of message.remove) {
           this.#warming.delete(key)
           functions.remove(key)
         }
         return
+      case 'function-absent':
+        return this.#context.lookup.absent(message)
       case 'key-sets':
         return this.#keySets.update(message.upsert, message.remove)
       case 'node':
@@ -207,6 +215,7 @@ export class Engine {
     clearInterval(this.#ticker)
     this.#checks.close()
     this.#quota.close()
+    this.#context.lookup.close()
     for (const entry of this.#context.functions.entries()) entry.close('the engine has stopped')
     this.#hooks.send({ type: 'drained' })
   }
@@ -230,6 +239,7 @@ export class Engine {
   #parts(): object {
     return {
       checks: this.#checks.counters,
+      lookup: this.#context.lookup.counters,
       inputs: this.#context.inputs.counters,
       quota: this.#quota.counters,
       tokens: { ...this.#tokens.counters, ...this.#tokens.cache.counters, ...this.#keySets.counters },

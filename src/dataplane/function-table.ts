@@ -108,10 +108,8 @@ export class FunctionTable {
 
   /** The function that `host` names for a caller in `namespace`: `name`, `name.ns`, `name.ns.svc` or `name.ns.svc.cluster.local`. */
   byCalleeName(host: string, namespace: string): FunctionEntry | undefined {
-    const labels = host.split('.')
-    const [name, ns = namespace, ...rest] = labels
-    if (!CLUSTER_SUFFIXES.has(rest.join('.'))) return undefined
-    return this.#byKey.get(`${ns}/${name}`)
+    const key = calleeKey(host, namespace)
+    return key === null ? undefined : this.#byKey.get(key)
   }
 
   #forgetHosts(entry: FunctionEntry): void {
@@ -119,6 +117,12 @@ export class FunctionTable {
       if (this.#byGatewayHost.get(host) === entry) this.#byGatewayHost.delete(host)
     }
   }
+}
+
+/** Whom a caller in `namespace` means by `host`: "namespace/name", whether there is such a function or not; null: nobody. */
+export function calleeKey(host: string, namespace: string): string | null {
+  const [name, ns = namespace, ...rest] = host.split('.')
+  return name && ns && CLUSTER_SUFFIXES.has(rest.join('.')) ? `${ns}/${name}` : null
 }
 
 /** A copy of its own, packed with others, so that the message that brought it can go. */

@@ -76,6 +76,7 @@ export class NodeListener {
   /** The callee's certificate, for a function that this engine knows. */
   async #present(name: string, done: (error: Error | null, context?: never) => void): Promise<void> {
     const key = functionOfServerName(name)
+    if (key !== null) await this.#engine.lookup.byKey(key)
     const entry = key === null ? undefined : this.#engine.functions.get(key)
     const identity = entry ? await this.#node.identities.obtain(entry.slice.principal) : null
     if (identity) done(null, identity.context as never)

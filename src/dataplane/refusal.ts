@@ -41,6 +41,14 @@ export const unknownHost = (host: string): Refusal =>
 export const noDestination = (key: string): Refusal =>
   refusal(503, `the route leads to ${key}, which is not there`, RESPONSE_FLAG_NR)
 
+export const notLookedUp = (): Refusal =>
+  refusal(
+    503,
+    'the control plane did not say whether there is such a function',
+    RESPONSE_FLAG_NR,
+    'retry-after: 1\r\n',
+  )
+
 export const sidecarFailed = (): Refusal =>
   refusal(500, 'the sidecar failed, so the request was not let through', 0)
 

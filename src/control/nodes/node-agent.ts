@@ -149,6 +149,7 @@ export class NodeAgent {
       memoryBytes,
       zone,
       held: this.#blobs.hashes(),
+      functions: this.#state.functions(),
       engines: engines.map(({ engine, pid }) => ({
         engine,
         pid: pid ?? 0,

@@ -36,6 +36,11 @@ export class NodeState {
     return this.#mesh !== null
   }
 
+  /** The functions that engines know, by their keys. */
+  functions(): string[] {
+    return [...this.#functions.keys()]
+  }
+
   /** Notes a message, if it is one that lasts. */
   record(message: ToEngine): void {
     switch (message.type) {

@@ -228,6 +228,10 @@ export class RemoteNode implements MeshNode {
     return set
   }
 
+  known(): readonly string[] {
+    return this.#hello.functions
+  }
+
   /** Instances that were there when the node came, of sets that nobody has claimed yet. */
   found(): { key: string; revision: string; count: number }[] {
     return Array.from(this.#found, ([set, instances]) => ({ ...readSetName(set), count: instances.length }))

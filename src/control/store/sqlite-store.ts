@@ -68,7 +68,11 @@ class SqliteStore implements Store {
       const answer = await this.#ask({ kind: 'commit', changes })
       return (answer as Extract<Answer, { kind: 'commit' }>).commit
     } catch (error) {
-      return { ok: false, kind: 'unavailable', reason: error instanceof Error ? error.message : String(error) }
+      return {
+        ok: false,
+        kind: 'unavailable',
+        reason: error instanceof Error ? error.message : String(error),
+      }
     }
   }
 

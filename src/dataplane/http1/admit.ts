@@ -14,12 +14,14 @@ import {
 } from '../../sidecar/layout/record.ts'
 import type { StageRecord } from '../decision-ring.ts'
 import type { EngineContext } from '../engine-context.ts'
-import type { FunctionEntry } from '../function-table.ts'
+import type { LookupOutcome } from '../function-lookup.ts'
+import { calleeKey, type FunctionEntry } from '../function-table.ts'
 import { readHop } from '../hop.ts'
 import { type Client, judge, open, type Sitting } from '../needs.ts'
 import {
   distrusted,
   noDestination,
+  notLookedUp,
   type Refusal,
   sidecarFailed,
   tooManyRequests,
@@ -148,16 +150,58 @@ export function admit(
       }
       switch (origin.kind) {
         case 'outside':
-          return fromGateway(engine, sitting, opened.host)
-        case 'function':
-          return fromFunction(engine, sitting, origin, opened.host)
+          return lookedUp(engine, sitting, [engine.lookup.byHost(opened.host, mesh.domain)], (known) =>
+            fromGateway(engine, known, opened.host),
+          )
+        case 'function': {
+          const callee = calleeKey(opened.host, namespaceOf(origin.key))
+          const asked = [
+            engine.lookup.byKey(origin.key),
+            callee === null ? null : engine.lookup.byKey(callee),
+          ]
+          return lookedUp(engine, sitting, asked, (known) => fromFunction(engine, known, origin, opened.host))
+        }
         case 'node':
-          return fromNode(engine, sitting, origin.callee, opened.instance)
-        case 'plaintext':
-          return fromPlaintext(engine, sitting, opened.host)
+          return lookedUp(engine, sitting, [engine.lookup.byKey(origin.callee)], (known) =>
+            fromNode(engine, known, origin.callee, opened.instance),
+          )
+        case 'plaintext': {
+          const callee = opened.host.includes('.') ? calleeKey(opened.host, '') : null
+          return lookedUp(engine, sitting, [callee === null ? null : engine.lookup.byKey(callee)], (known) =>
+            fromPlaintext(engine, known, opened.host),
+          )
+        }
       }
     }
   }
+}
+
+/** Goes on once it is known whom the request names: an engine is told of a function when it first asks for it. */
+function lookedUp(
+  engine: EngineContext,
+  sitting: Sitting,
+  asked: readonly (Promise<LookupOutcome> | null)[],
+  next: (known: Sitting) => Admission | Promise<Admission>,
+): Admission | Promise<Admission> {
+  return asked.every((one) => one === null) ? next(sitting) : afterLookup(engine, sitting, asked, next)
+}
+
+async function afterLookup(
+  engine: EngineContext,
+  sitting: Sitting,
+  asked: readonly (Promise<LookupOutcome> | null)[],
+  next: (known: Sitting) => Admission | Promise<Admission>,
+): Promise<Admission> {
+  const lasting = { ...sitting, random: Buffer.from(sitting.random) }
+  engine.counters.requestsWaiting++
+  const outcomes = await Promise.all(asked)
+  engine.counters.requestsWaiting--
+  if (open(engine, lasting).kind !== 'opened') return failed(engine)
+  return outcomes.includes('silent') ? withoutFunction(engine, notLookedUp()) : next(lasting)
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'))
 }
 
 function fromGateway(engine: EngineContext, sitting: Sitting, host: string): Admission | Promise<Admission> {
@@ -295,6 +339,34 @@ function conclude(
 ): Admission | Promise<Admission> {
   const taken = takenRoute(callee, decision)
   if (taken === 'bad') return failed(engine)
+  const conclusion = { engine, client, callee, decision, outer, stages, records, taken }
+  const asked = taken?.destination ? engine.lookup.byKey(taken.destination.function) : null
+  if (asked === null) return concludeKnown(sitting, conclusion)
+  // Where control does not answer the function stays unknown.
+  const lasting = { ...sitting, random: Buffer.from(sitting.random) }
+  engine.counters.requestsWaiting++
+  return asked.then(() => {
+    engine.counters.requestsWaiting--
+    return concludeKnown(lasting, conclusion)
+  })
+}
+
+interface Conclusion {
+  engine: EngineContext
+  client: Client
+  callee: FunctionEntry
+  decision: Decision
+  outer: Framing | null
+  stages: Stage[]
+  records: JudgedStage[]
+  taken: TakenRoute | null
+}
+
+/** Concludes where it is known whom the route leads to, or that nobody says. */
+function concludeKnown(
+  sitting: Sitting,
+  { engine, client, callee, decision, outer, stages, records, taken }: Conclusion,
+): Admission | Promise<Admission> {
   const mirroring = { sitting, routed: callee, client, taken }
   const other =
     decision.kind === 'forward' ? openOther(engine, sitting, client, callee, decision.head, taken) : null

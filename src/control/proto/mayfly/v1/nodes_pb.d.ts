@@ -240,6 +240,13 @@ export declare type Hello = Message<"mayfly.v1.Hello"> & {
    * @generated from field: repeated mayfly.v1.InstanceState instances = 12;
    */
   instances: InstanceState[];
+
+  /**
+   * Functions that its engines know, as "namespace/name".
+   *
+   * @generated from field: repeated string functions = 13;
+   */
+  functions: string[];
 };
 
 /**

@@ -1,0 +1,145 @@
+import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
+import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import type { MeshNode } from './mesh-node.ts'
+import { functionSlice } from './mesh-slices.ts'
+
+/** Small messages are let go of soon, by both sides. */
+const BATCH = 128
+/** A node forgets a function of which nobody has asked it for this long, and of which it has no instance. In milliseconds. */
+export const IDLE_MS = 600_000
+
+/** Which node knows which functions: each is told of those that it has asked for or runs instances of, and of nothing else. */
+export class FunctionSlices {
+  readonly #compiled: () => CompiledMesh
+  readonly #learned: (node: MeshNode, key: string) => void
+  /** By node; for each function when it was last asked for, in milliseconds since the epoch. */
+  readonly #known = new WeakMap<MeshNode, Map<string, number>>()
+
+  /** `learned`: a node's engines have been told of a function that they did not know. */
+  constructor(compiled: () => CompiledMesh, learned: (node: MeshNode, key: string) => void) {
+    this.#compiled = compiled
+    this.#learned = learned
+  }
+
+  /** What a new engine of the node is told. */
+  messages(node: MeshNode): ToEngine[] {
+    const { functions } = this.#compiled()
+    const known = [...this.#of(node).keys()].flatMap((key) => functions.get(key) ?? [])
+    const count = Math.ceil(known.length / BATCH)
+    return Array.from({ length: count }, (_, i) => this.#upsert(known.slice(i * BATCH, (i + 1) * BATCH)))
+  }
+
+  /** An engine asks: its node is told of the function, or the engine that there is none. */
+  wanted(
+    node: MeshNode,
+    engine: string,
+    { key, host }: Extract<FromEngine, { type: 'function-wanted' }>,
+  ): void {
+    const mesh = this.#compiled()
+    const found = key ?? keyOfHost(host ?? '', mesh.config.domain)
+    const fn = found === null ? undefined : mesh.functions.get(found)
+    if (fn && (key !== null || !fn.spec.clusterLocal)) this.#tell(node, fn, true)
+    else node.send(engine, { type: 'function-absent', key, host })
+  }
+
+  /** The node is to know the function, if there is such a one. */
+  ensure(node: MeshNode, key: string): void {
+    const fn = this.#compiled().functions.get(key)
+    if (fn) this.#tell(node, fn, false)
+  }
+
+  /** Notes that a node has a use for a function, so that it does not forget it. */
+  used(node: MeshNode, key: string, now: number): void {
+    const known = this.#of(node)
+    if (known.has(key)) known.set(key, now)
+  }
+
+  /** The node knows these functions already, from a control plane before this one. */
+  adopt(node: MeshNode, keys: readonly string[]): void {
+    const { functions } = this.#compiled()
+    for (const key of keys) if (functions.has(key)) this.#of(node).set(key, Date.now())
+  }
+
+  /** Tells those who know them of functions that are new or changed, and of those that are gone. */
+  apply(nodes: readonly MeshNode[], changed: readonly CompiledFunction[], removed: readonly string[]): void {
+    for (const node of nodes) {
+      const known = this.#of(node)
+      const upsert = changed.filter(({ spec }) => known.has(spec.key))
+      const remove = removed.filter((key) => known.delete(key))
+      for (const fn of upsert) this.#tellDestinations(node, fn)
+      if (upsert.length + remove.length > 0) node.broadcast({ ...this.#upsert(upsert), remove })
+    }
+  }
+
+  /** Lets nodes forget functions that are at rest; `isAtRest` says that no engine of the node has to do with one. */
+  forget(nodes: readonly MeshNode[], now: number, isAtRest: (node: MeshNode, key: string) => boolean): void {
+    for (const node of nodes) {
+      const known = this.#of(node)
+      const remove = [...known]
+        .filter(([key, usedAt]) => usedAt + IDLE_MS < now && isAtRest(node, key))
+        .map(([key]) => key)
+      for (const key of remove) known.delete(key)
+      if (remove.length > 0) node.broadcast({ type: 'functions', upsert: [], remove })
+    }
+  }
+
+  keys(node: MeshNode): string[] {
+    return [...this.#of(node).keys()]
+  }
+
+  knows(node: MeshNode, key: string): boolean {
+    return this.#of(node).has(key)
+  }
+
+  /** How many functions the node knows. */
+  count(node: MeshNode): number {
+    return this.#of(node).size
+  }
+
+  /** With `again` it is told even if it knows it: one of its engines may not have heard yet. */
+  #tell(node: MeshNode, fn: CompiledFunction, again: boolean): void {
+    const known = this.#of(node)
+    const isNew = !known.has(fn.spec.key)
+    known.set(fn.spec.key, Date.now())
+    if (isNew) this.#tellDestinations(node, fn)
+    if (isNew || again) node.broadcast(this.#upsert([fn]))
+    if (isNew) this.#learned(node, fn.spec.key)
+  }
+
+  /** Where a function's routes lead, its caller's engine has to know as well. */
+  #tellDestinations(node: MeshNode, { spec, routes }: CompiledFunction): void {
+    const known = this.#of(node)
+    const { functions } = this.#compiled()
+    for (const { destinations, mirrors } of routes?.routes ?? []) {
+      for (const { function: key } of [...destinations, ...mirrors]) {
+        const fn = functions.get(key)
+        if (!fn || key === spec.key || known.has(key)) continue
+        known.set(key, Date.now())
+        node.broadcast(this.#upsert([fn]))
+        this.#learned(node, key)
+      }
+    }
+  }
+
+  #upsert(functions: readonly CompiledFunction[]): Extract<ToEngine, { type: 'functions' }> {
+    const { domain } = this.#compiled().config
+    return { type: 'functions', upsert: functions.map((fn) => functionSlice(fn, domain)), remove: [] }
+  }
+
+  #of(node: MeshNode): Map<string, number> {
+    let known = this.#known.get(node)
+    if (!known) {
+      known = new Map()
+      this.#known.set(node, known)
+    }
+    return known
+  }
+}
+
+/** "namespace/name" of the function whose host at the gateway it would be: NAME.NAMESPACE.DOMAIN. */
+function keyOfHost(host: string, domain: string): string | null {
+  const suffix = `.${domain}`
+  if (!host.endsWith(suffix)) return null
+  const [name, namespace, ...more] = host.slice(0, -suffix.length).split('.')
+  return name && namespace && more.length === 0 ? `${namespace}/${name}` : null
+}
