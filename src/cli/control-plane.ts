@@ -23,6 +23,10 @@ export function addControlPlane(program: Command): void {
       collect,
       [],
     )
+    .option(
+      '--state <place>',
+      'where it is kept what rate limits let through: a folder, or redis://HOST:PORT of a Valkey or Redis server (default: in --data)',
+    )
     .option('--ready-file <file>', 'written as JSON once calls are answered')
     .addHelpText(
       'after',

@@ -16,12 +16,11 @@ export type StatePlace =
 /** Longest wait for a state store when a mesh starts, in milliseconds; after that it serves by onUnavailable. */
 const READY_MS = 3_000
 
-/** Reads `--state`; without it a folder of the user's own for the manifests' folder. */
+/** Reads `--state`; without it, and for what is kept beside a server, the folder `own`. */
 export function readState(
   text: string | undefined,
-  dir: string,
+  own: string,
 ): { ok: true; place: StatePlace } | { ok: false; message: string } {
-  const own = ownFolder(dir)
   if (text === undefined) return { ok: true, place: { kind: 'folder', folder: own } }
   if (!text.includes('://')) return { ok: true, place: { kind: 'folder', folder: resolve(text) } }
   const url = URL.canParse(text) ? new URL(text) : null
@@ -124,8 +123,8 @@ function knownRun(folder: string, url: string): { load(): string; save(run: stri
   }
 }
 
-/** Named for the manifests' folder, as another run of the mesh finds it. */
-function ownFolder(dir: string): string {
+/** A folder of the user's own for what a mesh of these manifests keeps, named so that another run of it finds it. */
+export function stateFolder(dir: string): string {
   const state = process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state')
   let path = resolve(dir)
   try {

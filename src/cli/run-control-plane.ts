@@ -10,6 +10,7 @@ import { writeCredential } from './cluster-credential.ts'
 import { clusterStatus } from './cluster-status.ts'
 import { fail } from './output.ts'
 import { formatAddress, parseAddress } from './parse-address.ts'
+import { LazyQuota, readState } from './quota-source.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
 
@@ -17,12 +18,15 @@ export interface ControlPlaneCommandOptions {
   listen: string
   data: string
   name: string[]
+  state?: string
   readyFile?: string
 }
 
 export async function runControlPlane(options: ControlPlaneCommandOptions): Promise<void> {
   const listen = parseAddress('--listen', options.listen)
   const data = resolve(options.data)
+  const state = readState(options.state, join(data, 'quota'))
+  if (!state.ok) fail(state.message, 2)
   const { readyFile } = options
   if (readyFile !== undefined) rmSync(readyFile, { force: true })
   const store = await openStore(data)
@@ -30,7 +34,8 @@ export async function runControlPlane(options: ControlPlaneCommandOptions): Prom
   const names = [...new Set([listen.host, 'localhost', '127.0.0.1', hostname(), ...options.name])].filter(
     isName,
   )
-  const plane = await start({ store, authority, listen, names })
+  const quota = new LazyQuota(state.place, notice)
+  const plane = await start({ store, authority, listen, names, quota })
   const servers = [`https://${formatAddress(options.name[0] ?? reachable(listen.host), plane.port)}`]
   const adminFile = join(data, 'admin.json')
   const writeAdmin = async () =>
@@ -54,6 +59,7 @@ async function start(parts: {
   authority: CertificateAuthority
   listen: { host: string; port: number }
   names: string[]
+  quota: LazyQuota
 }): Promise<ControlPlane> {
   try {
     return await ControlPlane.start({

@@ -10,7 +10,7 @@ import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { MOST_NODES, type NodeOptions } from './node-plans.ts'
 import { fail, formatTable } from './output.ts'
-import { LazyQuota, readState } from './quota-source.ts'
+import { LazyQuota, readState, stateFolder } from './quota-source.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
 
@@ -87,7 +87,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
     options.metrics === 'off' ? null : parseAddress('--metrics', options.metrics ?? METRICS_ADDRESS)
   const overrides = parseOverrides(options)
   const division = parseDivision(options)
-  const state = readState(options.state, dir)
+  const state = readState(options.state, stateFolder(dir))
   if (!state.ok) fail(state.message, 2)
   const { readyFile } = options
   // A mesh serves on when nobody reads any more what it says.

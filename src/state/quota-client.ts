@@ -89,6 +89,8 @@ export class QuotaClient {
   readonly #roundTrips: number[] = []
   #serial = 1
   #arrivals = 0
+  /** The last answer that was waited for did not come. */
+  #silent = false
 
   constructor(hooks: QuotaClientHooks) {
     this.#hooks = hooks
@@ -108,11 +110,22 @@ export class QuotaClient {
     }
     const outcomes = this.#judge(holdings, now)
     if (outcomes) return outcomes
+    if (this.#silent) return this.#withoutAuthority(holdings, now)
     if (this.#waiters.size >= MOST_WAITERS) return this.#noRoom(claims)
     this.counters.waited++
     const number = this.#arrivals++
     this.#wait({ number, holdings, done, deadline: now + WAIT_MS, rounds: 0 }, now)
     return null
+  }
+
+  /** Nobody has answered of late: it is asked again, and nobody waits for the answer. */
+  #withoutAuthority(holdings: readonly QuotaHolding[], now: number): QuotaOutcome[] {
+    for (const holding of holdings) {
+      if (holds(holding, now) > 0 || now < holding.closedUntil) continue
+      this.#want(holding)
+      closeHolding(holding, 'unavailable', now, UNANSWERED_MS)
+    }
+    return this.#judge(holdings, now)!
   }
 
   /** Sends what is to be said. */
@@ -140,6 +153,7 @@ export class QuotaClient {
     const sent = this.#sent.get(serial)
     if (!sent) return
     this.#sent.delete(serial)
+    this.#silent = false
     const now = this.#hooks.clock()
     this.#roundTrips.push(now - sent.at)
     if (this.#roundTrips.length > MOST_SAMPLES) this.#roundTrips.shift()
@@ -148,6 +162,7 @@ export class QuotaClient {
       if (!grant) continue
       receiveGrant(holding, grant, sent.at, now)
       if (holding.leases.length > 0) this.#leased.add(holding)
+      this.#settle(holding, now, false)
     }
     this.#goOn(sent.holdings, now)
   }
@@ -159,6 +174,7 @@ export class QuotaClient {
     for (const [serial, { at, holdings }] of this.#sent) {
       if (now - at < WAIT_MS) continue
       this.#sent.delete(serial)
+      this.#silent = true
       this.counters.unanswered += holdings.length
       for (const holding of holdings) {
         holding.asked = false
