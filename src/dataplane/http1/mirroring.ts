@@ -86,6 +86,7 @@ async function admitCopy(
   destination: RouteDestination,
   head: Buffer,
 ): Promise<{ admitted: Admitted; facts: ConnectionFacts } | null> {
+  await engine.lookup.byKey(destination.function)
   const other = openDestination(engine, sitting, client, destination, head)
   if (other.kind !== 'opened') return null
   const { entry, duty } = other
