@@ -55,6 +55,7 @@ function judge({ options, input }: GoldenCase): string {
   switch (decision.kind) {
     case 'incomplete':
     case 'retried':
+    case 'undelivered':
       return decision.kind
     case 'failed':
       return `failed: ${decision.reason}`

@@ -114,6 +114,8 @@ export type ResponseDecision =
       values: readonly CelValue[] | null
     }
   /** `denial`: the upstream's response is replaced, by a policy's word. */
+  /** The instance's node has not reached it. */
+  | { kind: 'undelivered' }
   | { kind: 'bad'; reason: number; denial?: { status: number; text: string; fields: string } }
   | Failed
 

@@ -11,6 +11,7 @@ import {
   RESULT_NEEDS,
   RESULT_OPENED,
   RESULT_RETRY,
+  RESULT_UNDELIVERED,
 } from '../sidecar/layout/record.ts'
 import type {
   Abandoned,
@@ -112,6 +113,8 @@ export function readResponseDecision(from: SidecarMemory, result: number, receiv
       return readBad(from)
     case RESULT_NEEDS:
       return { kind: 'needs', needs: readNeeds(from) }
+    case RESULT_UNDELIVERED:
+      return { kind: 'undelivered' }
     case RESULT_RETRY:
       return { kind: 'retried', status: readStatus(from, 200, 999) }
     case RESULT_INTERIM: {

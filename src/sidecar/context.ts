@@ -26,8 +26,6 @@ export const CONTEXT_EXPECTS: i32 = 8
 /** The request has a body. */
 export const CONTEXT_BODY: i32 = 16
 export const CONTEXT_REQUEST_ID: i32 = 32
-/** Another node's engine judges the function's own side, and its response comes from there. */
-export const CONTEXT_ELSEWHERE: i32 = 64
 /** Another sidecar judged the request next, so that the response comes from that one. */
 export const CONTEXT_JUDGED_AGAIN: i32 = 64
 

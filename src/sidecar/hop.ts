@@ -50,6 +50,11 @@ export function outAttemptCount(): void {
   outText('\r\n')
 }
 
+/** Whether a response says that the instance was not reached; only another engine may say so. */
+export function isUndelivered(): bool {
+  return findInternal('x-mayfly-undelivered') >= 0
+}
+
 /** Index of the only field of that name, -1 where there is none or more than one. */
 export function findInternal(name: string): i32 {
   let found = -1

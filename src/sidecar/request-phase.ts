@@ -11,7 +11,6 @@ import { findClientAddress } from './client-address.ts'
 import { keepsConnection, readConnection } from './connection-options.ts'
 import {
   CONTEXT_BODY,
-  CONTEXT_ELSEWHERE,
   CONTEXT_EXPECTS,
   CONTEXT_HEAD,
   CONTEXT_HTTP_1_0,
@@ -304,14 +303,10 @@ function finishAs(result: i32): i32 {
 
 function writeContext(bits: i32, logs: bool): void {
   const start = outPosition()
-  outContext(logs && isJudgedElsewhere() ? bits | CONTEXT_ELSEWHERE : bits, direction(), upgradeValuePtr(), upgradeValueLen())
+  outContext(bits, direction(), upgradeValuePtr(), upgradeValueLen())
   if (logs) logRequest(sectionPtr(SECTION_ACCESS_LOG), sectionLen(SECTION_ACCESS_LOG))
   outU32(OUT_CONTEXT_PTR, start)
   outU32(OUT_CONTEXT_LEN, outPosition() - start)
-}
-
-function isJudgedElsewhere(): bool {
-  return direction() != DIRECTION_OUTBOUND && (inU32(IN_FLAGS) & IN_FLAG_SERVE) == 0
 }
 
 function outRequestId(): void {

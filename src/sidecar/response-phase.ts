@@ -21,6 +21,7 @@ import { FRAMING, HOP_BY_HOP, setOf } from './field-classes.ts'
 import { readFieldSection } from './field-section.ts'
 import { outFieldLines } from './fields.ts'
 import { outFraming, readFraming, statedBody, statedLength, statesLength } from './framing.ts'
+import { isUndelivered } from './hop.ts'
 import { FIELD_INTERNAL, FIELD_TRAILER, FIELD_UPGRADE, FIELD_X_REQUEST_ID } from './layout/fields.ts'
 import { SECTION_ACCESS_LOG, SECTION_OBSERVATION, SECTION_USER_POLICIES } from './layout/policy.ts'
 import {
@@ -66,6 +67,7 @@ import {
   RESULT_INTERIM,
   RESULT_NEEDS,
   RESULT_RETRY,
+  RESULT_UNDELIVERED,
   VERDICT_ALLOW,
 } from './layout/record.ts'
 import { outLocalReply } from './local-reply.ts'
@@ -134,6 +136,7 @@ function readUpstreamHead(): i32 {
   if (after == INCOMPLETE) return received >= limit ? bad(REASON_HEAD_TOO_LARGE) : finishAs(RESULT_INCOMPLETE)
   if (after < 0 || !readFraming() || !readConnection()) return bad(refusedReason())
   sealRequest()
+  if (contextHas(CONTEXT_JUDGED_AGAIN) && isUndelivered()) return finishAs(RESULT_UNDELIVERED)
   outU32(OUT_STATUS, statusCode())
   outU32(OUT_HEAD_LEN, after - start)
   if (statusCode() < 200) return takeInformational()

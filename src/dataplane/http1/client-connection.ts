@@ -192,6 +192,8 @@ export class ClientConnection {
   #onEnd(): void {
     if (this.#exchange === null && !this.#judging) return this.close()
     if (this.#exchange?.clientEnded()) return
+    // Another node's engine ends a connection only where its own client has gone away.
+    if (this.origin.kind === 'node') return void this.socket.destroy()
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.socket.destroy(), HALF_CLOSED_MS)
   }

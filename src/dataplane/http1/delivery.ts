@@ -9,7 +9,7 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { ExchangeDeadlines } from './exchange-deadlines.ts'
 import type { ExchangeMeter } from './exchange-meter.ts'
-import { endpointSource, headTo, linkTo } from './forwarding.ts'
+import { endpointSource, headTo, linkTo, UNDELIVERED } from './forwarding.ts'
 import { IncomingResponse } from './incoming-response.ts'
 import { type HoldUser, InstanceHold } from './instance-hold.ts'
 import { judgedReply, type LocalReply } from './local-reply.ts'
@@ -46,6 +46,8 @@ export class Delivery implements HoldUser {
   #mirroring: Mirroring | null
   readonly request: OutgoingRequest
   phase: DeliveryPhase = 'waiting'
+  /** The engine that chose the instance is told that it was not reached, and reports what comes of the request. */
+  undelivered = false
   /** What the instance answers, from the moment that it was granted. */
   response: IncomingResponse | null = null
 
@@ -69,7 +71,7 @@ export class Delivery implements HoldUser {
     this.request = new OutgoingRequest(
       head,
       this.#relay(body, bodyLength, sendBody),
-      this.#attempts || this.#mirroring ? engine.mesh.limits.maxPipelinedBytes : 0,
+      this.#attempts || this.#mirroring || engine.node?.forwards ? engine.mesh.limits.maxPipelinedBytes : 0,
       user.meter,
       (rest) => client.keep(rest),
     )
@@ -150,7 +152,10 @@ export class Delivery implements HoldUser {
   }
 
   instanceRefused(refusal: Refusal): void {
-    this.#user.fail(refusal)
+    // Another node's engine, which chose the instance, may choose another one.
+    const chosen = this.#admitted.instance !== null
+    this.undelivered = chosen
+    this.#user.fail(chosen ? { ...refusal, fields: `${refusal.fields}${UNDELIVERED}` } : refusal)
   }
 
   upstreamConnected(): void {
@@ -218,7 +223,9 @@ export class Delivery implements HoldUser {
   /** Passes on what an answer has come to. */
   #pass(out: Buffer[]): void {
     if (out.length > 0) this.#toClient(out.length === 1 ? out[0]! : Buffer.concat(out))
-    if (this.response!.state === 'retried') this.#again(this.#attempts!)
+    const { state } = this.response!
+    if (state === 'undelivered') this.#undelivered()
+    else if (state === 'retried') this.#again(this.#attempts!)
     else this.#user.settle()
   }
 
@@ -240,6 +247,16 @@ export class Delivery implements HoldUser {
     if (this.#attempts === null) return this.#instance.connectFailed(error)
     this.#instance.turnedDown()
     this.#judgeFailure(this.#attempts, FAILURE_CONNECT, connectFailed(error?.code ?? 'closed'))
+  }
+
+  /** As if the instance had refused the connection itself; a request that is too long to be held cannot be sent again. */
+  #undelivered(): void {
+    this.#instance.lose()
+    const error = Object.assign(new Error('not delivered'), { code: 'UNDELIVERED' })
+    if (this.#attempts !== null || this.#repeatable) return this.#connectFailed(error)
+    this.#engine.counters.upstreamConnectFailed++
+    this.failed(FAILURE_CONNECT)
+    this.#user.fail(connectFailed(error.code))
   }
 
   /** The sidecar says whether another attempt is made, or words the reply. */

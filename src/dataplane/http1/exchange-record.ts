@@ -43,8 +43,8 @@ export function recordExchange(engine: EngineContext, record: ExchangeRecord): v
     const scope = new ExchangeScope(figures, seen?.values ?? null)
     count(engine, stage, metered, scope)
     const { client, server } = stage.observation
-    // Where the instance's node answered, it has written the callee's line.
-    if (seen && !(isJudgedElsewhere(stage) && record.answered))
+    // Where the instance's node answered, it has written the callee's line; it cannot know of this engine's flags.
+    if (seen && !(isJudgedElsewhere(stage) && record.answered && responseFlags === 0))
       log(
         engine,
         seen,

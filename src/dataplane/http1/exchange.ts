@@ -171,6 +171,7 @@ export class Exchange implements DeliveryUser {
   }
 
   #record(): void {
+    if (this.delivery.undelivered) return
     const { requestId, records: stages, head } = this.admitted
     const { request, response } = this.delivery
     const answer = this.#reply ?? response!

@@ -9,6 +9,9 @@ import type { NodeLink } from '../node-link.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
 import type { Admitted } from './admit.ts'
 
+/** The line of a reply by which an engine tells the sender that the instance was not reached. */
+export const UNDELIVERED = 'x-mayfly-undelivered: 1\r\n'
+
 /** From where the request's instance comes: those that this engine may choose among, or the one that the sender chose. */
 export function endpointSource({ callee, instance }: Admitted): EndpointSource {
   return instance === null ? callee.endpoints : callee.hosted.source(instance)

@@ -30,11 +30,11 @@ export interface ResponseSurroundings {
 /**
  * An instance's answer as it arrives. `head`: no final head yet; `body`: head out, body under way; `done`; `refused`: the
  * head is not acceptable; `broken`: the head is out and the body can't be what it announced; `switched`: 101; `retried`: nothing of it
- * goes out, as the request is to be sent again.
+ * goes out, as the request is to be sent again; `undelivered`: the instance's node says that it has not reached it.
  */
 export class IncomingResponse {
   readonly #surroundings: ResponseSurroundings
-  #state: 'head' | 'body' | 'done' | 'refused' | 'broken' | 'switched' | 'retried' = 'head'
+  #state: 'head' | 'body' | 'done' | 'refused' | 'broken' | 'switched' | 'retried' | 'undelivered' = 'head'
   #received: Buffer = EMPTY
   #body: BodyRelay | null = null
   #extraBytes = false
@@ -112,6 +112,10 @@ export class IncomingResponse {
       if (judged.kind === 'bad' || (judged.kind === 'interim' && ++this.#interims > MAX_INTERIMS)) {
         this.#state = 'refused'
         if (judged.kind === 'bad') this.refusal = judged.refusal
+        return
+      }
+      if (judged.kind === 'undelivered') {
+        this.#state = 'undelivered'
         return
       }
       if (judged.kind === 'retried') {

@@ -121,6 +121,12 @@ export class InstanceHold implements Waiter {
     return uses > 0 && this.#endpoint !== null && !this.#endpoint.gone
   }
 
+  /** Ends the connection. */
+  lose(): void {
+    this.#upstream?.destroy()
+    this.#upstream = null
+  }
+
   /** Another connection to the same instance. */
   reconnect(): void {
     this.granted(this.#endpoint!)

@@ -9,6 +9,8 @@ export type JudgedResponse =
   /** `refusal`: what a policy puts in place of the response. */
   | { kind: 'bad'; refusal: Refusal | null }
   | { kind: 'interim'; head: Buffer; headLength: number }
+  /** The instance's node has not reached it. */
+  | { kind: 'undelivered' }
   /** The request is to be sent again. */
   | { kind: 'retried'; status: number }
   | {
@@ -52,7 +54,7 @@ export function judgeResponse(
     answerAtOnce(engine, innermost.entry),
     attempt,
   )
-  if (inner.kind === 'incomplete' || inner.kind === 'retried') return inner
+  if (inner.kind === 'incomplete' || inner.kind === 'retried' || inner.kind === 'undelivered') return inner
   if (inner.kind === 'bad' || inner.kind === 'failed') return rejected(engine, inner)
   let outer = inner
   const observed: Observed[] = []

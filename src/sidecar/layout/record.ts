@@ -202,6 +202,8 @@ export const RESULT_INTERIM: i32 = 6
 export const RESULT_BAD: i32 = 7
 /** The answer, or the mesh's own, goes no further: the request is to be sent again. */
 export const RESULT_RETRY: i32 = 8
+/** The instance's node says that it has not reached the instance. */
+export const RESULT_UNDELIVERED: i32 = 9
 
 /** The connection on which the message came may carry another one. */
 export const OUT_FLAG_KEEP_ALIVE: i32 = 1
