@@ -223,8 +223,7 @@ export class RemoteNode implements MeshNode {
       drained: (id) => this.#order({ case: 'instanceDrained', value: { id } }),
     })
     this.#sets.set(name, set)
-    for (const instance of this.#found.get(name) ?? []) set.state(instance)
-    this.#found.delete(name)
+    // What it has already is told when the stream is attached, by when the set's owner is complete.
     return set
   }
 
