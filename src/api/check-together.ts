@@ -132,17 +132,19 @@ function checkProviders(found: readonly Found[]): ManifestError[] {
   return errors
 }
 
-/** The mesh's gateways have this identity, which the nodes of functions take for that of clients without one. */
+/** The mesh's gateways have this identity, which the nodes of functions take for that of clients without one; `node` is the nodes' own. */
 export const RESERVED_IDENTITY = { namespace: 'mayfly-system', serviceAccount: 'gateway' }
+const RESERVED_ACCOUNTS = [RESERVED_IDENTITY.serviceAccount, 'node']
 
 function checkReserved(found: readonly Found[]): ManifestError[] {
-  const { namespace, serviceAccount } = RESERVED_IDENTITY
+  const { namespace } = RESERVED_IDENTITY
   return found.flatMap(({ document, at, resource }) => {
     if (resource?.kind !== 'Service' || resource.metadata.namespace !== namespace) return []
     const account = resource.spec.template.spec.serviceAccountName
-    if ((account ?? resource.metadata.name) !== serviceAccount) return []
+    const serviceAccount = account ?? resource.metadata.name
+    if (!RESERVED_ACCOUNTS.includes(serviceAccount)) return []
     const path = account === undefined ? ['metadata', 'name'] : ['spec', 'template', 'spec', 'serviceAccountName']
-    const message = `the service account ${quote(serviceAccount)} of namespace ${quote(namespace)} is the mesh's gateway: choose another one`
+    const message = `the service account ${quote(serviceAccount)} of namespace ${quote(namespace)} is the mesh's own: choose another one`
     return [document.errorAt([...at, ...path], 'conflict', message)]
   })
 }

@@ -1,5 +1,6 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
+import { nodePrincipalOf } from '../dataplane/engine-node.ts'
 import type { Instance, InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
@@ -428,8 +429,10 @@ export class Mesh {
   #mayHold(engine: string, principal: string): boolean {
     const node = this.#nodes.nodeOf(engine)
     if (!node) return false
-    if (principal === gatewayPrincipal(this.#compiled.config)) return node.isGateway
+    const gateway = gatewayPrincipal(this.#compiled.config)
+    if (principal === gateway) return node.isGateway
     if (!node.runsInstances) return false
+    if (principal === nodePrincipalOf(gateway)) return true
     return [...this.#compiled.functions.values()].some(({ spec }) => spec.principal === principal)
   }
 

@@ -47,6 +47,11 @@ export class EngineNode {
     return this.#slice.gatewayPrincipal
   }
 
+  /** By which a node passes on what clients without identity have sent to its own address. */
+  get nodePrincipal(): string {
+    return nodePrincipalOf(this.#slice.gatewayPrincipal)
+  }
+
   get ticketKeys(): Buffer {
     return Buffer.from(this.#slice.trust.ticketKeys)
   }
@@ -68,4 +73,9 @@ export class EngineNode {
   close(): void {
     this.#links.close()
   }
+}
+
+/** The nodes' own principal stands beside the gateway's. */
+export function nodePrincipalOf(gatewayPrincipal: string): string {
+  return gatewayPrincipal.replace(/[^/]+$/, 'node')
 }

@@ -2,11 +2,13 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { DIRECTION_INBOUND, DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../sidecar/layout/record.ts'
 import type { EngineContext } from './engine-context.ts'
 import type { ListenerRole } from './engine-messages.ts'
+import type { EngineNode } from './engine-node.ts'
 import type { Origin } from './http1/admit.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import { ipBytes } from './ip-bytes.ts'
 import { NodeListener } from './node-listener.ts'
 import type { ConnectionFacts } from './sidecar.ts'
+import type { TlsPeer } from './tls-peer.ts'
 
 /** Connections that the kernel may hold before the engine accepts them. */
 const BACKLOG = 4096
@@ -99,12 +101,7 @@ export class Listeners {
     if (!node) return void socket.destroy()
     this.#nodeListener ??= new NodeListener(this.#engine, node, {
       proved: (secure, peer, callee) => {
-        // The gateway speaks for clients from outside, who have no identity (docs/decisions/0003).
-        const identity =
-          peer.principal === node.gatewayPrincipal
-            ? { direction: DIRECTION_INGRESS, peer: '' }
-            : { direction: DIRECTION_INBOUND, peer: peer.principal, peerHash: peer.hash }
-        const facts = { ...addresses(secure), ...identity, tls: false, forwarded: true }
+        const facts = { ...addresses(secure), ...whoIs(peer, node), tls: false, forwarded: true }
         this.#serve(secure, { kind: 'node' }, facts, { kind: 'node', peer, callee })
       },
       plaintext: (plain) => {
@@ -136,6 +133,18 @@ export class Listeners {
       counters.connectionsOpen--
       this.#whenClosed?.()
     })
+  }
+}
+
+/** The gateway speaks for clients from outside, who have no identity (docs/decisions/0003), a node for those who prove none to it. */
+function whoIs({ principal, hash }: TlsPeer, node: EngineNode) {
+  switch (principal) {
+    case node.gatewayPrincipal:
+      return { direction: DIRECTION_INGRESS, peer: '' }
+    case node.nodePrincipal:
+      return { direction: DIRECTION_INBOUND, peer: '', plaintext: true }
+    default:
+      return { direction: DIRECTION_INBOUND, peer: principal, peerHash: hash }
   }
 }
 

@@ -8,6 +8,9 @@ import type { UpstreamConnection } from './upstream-connection.ts'
 /** What engines of nodes speak inside TLS. */
 export const PROTOCOLS = ['http/1.1']
 
+/** The part of what is left of its certificates' lives that a connection is used for. */
+const USED_PART = 7 / 8
+
 /** Who calls whom, on which node. */
 export interface LinkEnds {
   caller: string
@@ -23,11 +26,11 @@ export interface ReadInto {
   callback(length: number): boolean
 }
 
-/** What a session is resumed by: the peer that it was made with, and the epoch of the own certificate. */
+/** What a session is resumed by: the peer that it was made with, and the own certificate, which the server still knows. */
 interface Ticket {
   session: Buffer
   peer: TlsPeer
-  own: number
+  own: Identity
 }
 
 /** TLS 1.3 connections from one caller to one callee on one node. Only they share sessions: a resumed one proves the same two. */
@@ -55,11 +58,14 @@ export class NodeLink {
     return this.#identities.obtain(this.#ends.caller)
   }
 
-  /** Begins a connection; `proved` hears once whether the callee is who it has to be. */
-  connect(onread: ReadInto, proved: (problem: PeerProblem | null) => void): TLSSocket {
+  /**
+   * Begins a connection; `proved` hears once whether the callee is who it has to be, and until when (ms since the epoch) it
+   * may be used: well before either certificate expires.
+   */
+  connect(onread: ReadInto, proved: (problem: PeerProblem | null, until: number) => void): TLSSocket {
     const { node, serverName } = this.#ends
     const identity = this.#identities.get(this.#ends.caller)
-    const ticket = this.#usableTicket()
+    const ticket = identity && this.#ticketFor(identity)
     const options: ConnectionOptions & { onread: ReadInto } = {
       host: node.host,
       port: node.port,
@@ -80,11 +86,14 @@ export class NodeLink {
       if (reading.ok) peer = reading.peer
       this.#counters[socket.isSessionReused() ? 'tlsResumed' : 'tlsHandshakes']++
       if (!reading.ok) this.#counters.tlsPeersRefused++
-      proved(reading.ok ? null : reading.problem)
+      if (!reading.ok) return proved(reading.problem, 0)
+      const now = Date.now()
+      const expires = Math.min(identity?.notAfter ?? 0, reading.peer.notAfter)
+      proved(null, now + (expires - now) * USED_PART)
     })
     socket.on('session', (session: Buffer) => {
       if (peer === null || identity === null) return
-      this.#ticket = { session, peer, own: identity.epoch }
+      this.#ticket = { session, peer, own: identity }
     })
     return socket
   }
@@ -110,9 +119,10 @@ export class NodeLink {
     return reading
   }
 
-  #usableTicket(): Ticket | null {
+  /** Only for the same certificate: the server would take the connection for one with that of the first handshake. */
+  #ticketFor({ notAfter, epoch }: Identity): Ticket | null {
     const ticket = this.#ticket
-    if (ticket === null || ticket.own !== this.#identities.epoch) return null
+    if (ticket === null || ticket.own.notAfter !== notAfter || ticket.own.epoch !== epoch) return null
     return peerProblem(ticket.peer, this.#identities.trust, Date.now()) === null ? ticket : null
   }
 }

@@ -40,6 +40,8 @@ export class UpstreamConnection {
   idleSince = 0
   #idleMs: number | null = null
   readonly #since = performance.now()
+  /** Date.now(): its certificates are not to expire while it is used. */
+  #usableUntil = Number.POSITIVE_INFINITY
   #user: UpstreamUser | null
   #connectTimer: NodeJS.Timeout | null
 
@@ -50,7 +52,7 @@ export class UpstreamConnection {
     limits: UpstreamLimits,
     link: NodeLink | null = null,
   ): UpstreamConnection {
-    const idle = (link ?? endpoint).idle.pop()
+    const idle = takeUsable((link ?? endpoint).idle)
     if (!idle) return new UpstreamConnection(endpoint, user, limits, link)
     idle.uses++
     idle.#user = user
@@ -63,7 +65,7 @@ export class UpstreamConnection {
     const { host, port } = endpoint
     const onread = { buffer: READ_BUFFER, callback: (length: number) => this.#read(length) }
     const socket = link
-      ? link.connect(onread, (problem) => this.#proved(problem))
+      ? link.connect(onread, (problem, until) => this.#proved(problem, until))
       : connect({ host, port, noDelay: true, onread })
     this.socket = socket
     this.#connectTimer = setTimeout(() => socket.destroy(connectTimedOut()), limits.connectTimeoutMs)
@@ -81,7 +83,8 @@ export class UpstreamConnection {
     this.#user = null
     const { socket } = this
     const { idle, gone } = this.#pool
-    if (gone || socket.destroyed || idle.length >= limits.maxIdleUpstreams) return this.destroy()
+    if (gone || socket.destroyed || idle.length >= limits.maxIdleUpstreams || !this.usable)
+      return this.destroy()
     if (this.#isWorn(limits)) return this.destroy()
     this.#idleMs = limits.idleMs ?? null
     if (socket.isPaused()) socket.resume()
@@ -107,7 +110,13 @@ export class UpstreamConnection {
     return !!maxAgeMs && performance.now() - this.#since >= maxAgeMs
   }
 
-  #proved(problem: PeerProblem | null): void {
+  /** Whether it may be used for another request. */
+  get usable(): boolean {
+    return Date.now() < this.#usableUntil
+  }
+
+  #proved(problem: PeerProblem | null, until: number): void {
+    this.#usableUntil = until
     if (problem === null) this.#connected()
     else this.socket.destroy(Object.assign(new Error(problem), { code: `PEER_${problem}` }))
   }
@@ -139,6 +148,14 @@ export class UpstreamConnection {
   #stopConnectTimer(): void {
     if (this.#connectTimer) clearTimeout(this.#connectTimer)
     this.#connectTimer = null
+  }
+}
+
+function takeUsable(idle: UpstreamConnection[]): UpstreamConnection | undefined {
+  for (;;) {
+    const connection = idle.pop()
+    if (!connection || connection.usable) return connection
+    connection.destroy()
   }
 }
 

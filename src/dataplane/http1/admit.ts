@@ -98,6 +98,8 @@ export interface Admitted {
   way: Way | null
   /** The instance that the sender on another node has chosen; null: this engine chooses. */
   instance: string | null
+  /** The client was let in at the node's own address without proof of who it is. */
+  plaintext: boolean
   /** What another node's engine is told of the connection; null: what the client's is. */
   facts: ConnectionFacts | null
 }
@@ -305,25 +307,22 @@ function fromPlaintext(
   host: string,
 ): Admission | Promise<Admission> {
   const callee = host.includes('.') ? engine.functions.byCalleeName(host, '') : undefined
-  if (!callee || engine.node?.forwards) {
+  if (!callee) {
     engine.counters.hostsUnknown++
     return toNoFunction(engine, unknownHost(host))
   }
+  const { node } = engine
   const { key, port } = callee.slice
   const client = { caller: null, slot: 0 }
-  const duty = { entry: callee, target: key, targetPort: port, sides: IN_FLAG_SERVE, client }
-  return after(judge(engine, sitting, duty), (decision) =>
-    settle(
-      engine,
-      client,
-      callee,
-      decision,
-      null,
-      [],
-      [judgedStage(callee, DIRECTION_INBOUND, decision, null, duty.sides)],
-      null,
-    ),
-  )
+  // Such a client has no sidecar that would judge its side.
+  const sides = node?.forwards ? 0 : IN_FLAG_SERVE
+  const duty = { entry: callee, target: key, targetPort: port, sides, client }
+  return after(judge(engine, sitting, duty), (decision) => {
+    const records = [judgedStage(callee, DIRECTION_INBOUND, decision, null, duty.sides)]
+    const admission = settle(engine, client, callee, decision, null, [], records, null)
+    if (admission.kind !== 'admitted') return admission
+    return asCaller(engine, node?.nodePrincipal ?? '', { ...admission, plaintext: true })
+  })
 }
 
 /** Ends the judging of a request by its callee's sidecar, or passes it on to the function that its route leads to. */
@@ -464,6 +463,7 @@ export function settle(
     caller: client.caller,
     way: wayTo(callee, client.caller, decision.hash, taken),
     instance: null,
+    plaintext: false,
     facts: null,
   }
 }

@@ -20,14 +20,17 @@ export function endpointSource({ callee, instance }: Admitted): EndpointSource {
 /** The link to the instance's node; null where the instance is on this one. */
 export function linkTo(
   engine: EngineContext,
-  { caller, callee }: Admitted,
+  { caller, callee, plaintext }: Admitted,
   endpoint: Endpoint,
 ): NodeLink | null {
   const { node, functions } = engine
   if (endpoint.node === null || !node) return null
   // A caller that was deleted in the meantime has no identity any more.
-  const principal = caller === null ? node.gatewayPrincipal : (functions.get(caller)?.slice.principal ?? '')
-  return node.link(principal, callee.slice, endpoint.node)
+  return node.link(plaintext ? node.nodePrincipal : callerOf(), callee.slice, endpoint.node)
+
+  function callerOf(): string {
+    return caller === null ? node!.gatewayPrincipal : (functions.get(caller)?.slice.principal ?? '')
+  }
 }
 
 /** The head as it goes to the instance, or to its node; `facts` are those of the client's connection. */
