@@ -34,7 +34,7 @@ export interface EngineContext {
   readonly inputs: DecisionInputs
   readonly metrics: ExchangeMetrics
   readonly random: RandomBytes
-  /** Writes one access-log line (without its newline). */
+  /** Writes one access-log line (without its newline), whose bytes are the line's only during the call. */
   readonly writeLog: (line: Buffer) => void
   /** Takes a span that has ended. */
   readonly recordSpan: (facts: SpanFacts) => void

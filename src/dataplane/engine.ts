@@ -46,7 +46,7 @@ const INPUT_BYTES = 8 * 1024 * 1024
 
 export interface EngineHooks {
   send(message: FromEngine): void
-  /** Writes an access-log line. */
+  /** Writes an access-log line, whose bytes are the line's only during the call. */
   writeLog(line: Buffer): void
   /** Takes a span that has ended. */
   recordSpan(facts: SpanFacts): void

@@ -33,7 +33,10 @@ export interface ExchangeFigures {
   responseFlags: number
 }
 
-/** The line with its figures, without a newline. */
+/** Where lines are put together, one after the other. */
+let memory = Buffer.allocUnsafeSlow(4_096)
+
+/** The line with its figures, without a newline; valid until the next one is filled. */
 export function fillLogLine({ text, holes }: LogLine, figures: ExchangeFigures): Buffer {
   if (holes.length === 0) return text
   const filling: string[] = []
@@ -43,7 +46,8 @@ export function fillLogLine({ text, holes }: LogLine, figures: ExchangeFigures):
     filling.push(figure)
     length += figure.length
   }
-  const line = Buffer.allocUnsafe(length)
+  if (length > memory.length) memory = Buffer.allocUnsafeSlow(2 * length)
+  const line = memory
   let from = 0
   let at = 0
   for (let i = 0; i < filling.length; i++) {
@@ -54,7 +58,7 @@ export function fillLogLine({ text, holes }: LogLine, figures: ExchangeFigures):
     for (let k = 0; k < figure.length; k++) line[at++] = figure.charCodeAt(k)
   }
   copyBytes(text, from, text.length, line, at)
-  return line
+  return line.subarray(0, length)
 }
 
 /** Buffer.copy is a call that a few bytes do not repay. */

@@ -52,6 +52,9 @@ class BatchedLog implements AccessLog {
   #waiting: Buffer
   #waitingBytes = 0
   #waitingLines = 0
+  /** Memory for lines that is free, and what is being written from: two take turns, so that none is allocated. */
+  #spare: Buffer | null = null
+  #lent: Buffer | null = null
   /** What is being written, from `#written` on. */
   #batch: Buffer | null = null
   #batchLines = 0
@@ -68,7 +71,7 @@ class BatchedLog implements AccessLog {
   constructor(path: string, options: AccessLogOptions) {
     this.#path = path
     this.#maxBytes = options.maxBytes ?? 8 * 1024 * 1024
-    this.#batchBytes = Math.min(options.batchBytes ?? 64 * 1024, this.#maxBytes)
+    this.#batchBytes = Math.min(options.batchBytes ?? 256 * 1024, this.#maxBytes)
     this.#intervalMs = options.intervalMs ?? 100
     this.#onError = options.onError ?? ((message) => process.stderr.write(`mayfly: ${message}\n`))
     this.#waiting = Buffer.allocUnsafe(0)
@@ -124,10 +127,13 @@ class BatchedLog implements AccessLog {
 
   #takeBatch(): void {
     const lines = this.#waiting.subarray(0, this.#waitingBytes)
+    const taken = this.#waiting
     this.#batch = this.#torn ? Buffer.concat([Buffer.of(NEWLINE), lines]) : lines
     this.#batchLines = this.#waitingLines
     this.#written = 0
-    this.#waiting = Buffer.allocUnsafe(this.#batchBytes)
+    this.#waiting = this.#spare ?? Buffer.allocUnsafeSlow(this.#batchBytes)
+    this.#spare = null
+    this.#lent = taken
     this.#waitingBytes = 0
     this.#waitingLines = 0
   }
@@ -158,6 +164,13 @@ class BatchedLog implements AccessLog {
     if (isWritten) this.#failing = false
     if (isWritten || this.#written > 0) this.#torn = !isWritten && this.#batch![this.#written - 1] !== NEWLINE
     this.#batch = null
+    if (
+      this.#lent !== null &&
+      this.#lent.length >= this.#batchBytes &&
+      this.#lent.length <= 4 * this.#batchBytes
+    )
+      this.#spare = this.#lent
+    this.#lent = null
     if (this.#closed === null) this.#schedule()
   }
 
