@@ -13,13 +13,15 @@ const ENTRY = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
  */
 export const ALLOCATOR = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
 
-/** Starts engines as child processes; they end when this process does. */
-export function spawnEngine(kind: EngineKind): SpawnEngine {
+/** Starts engines as child processes; they end when this process does. `within` is a command that runs one elsewhere, as `ip netns exec NAME`. */
+export function spawnEngine(kind: EngineKind, within: readonly string[] = []): SpawnEngine {
+  const [execPath = process.execPath, ...before] = [...within, process.execPath]
   return (name, events) => {
     const child = fork(ENTRY, [name, kind], {
       serialization: 'advanced',
       env: { ...process.env, ...ALLOCATOR },
-      execArgv: ['--no-warnings'],
+      execPath,
+      execArgv: [...before, '--no-warnings'],
     })
     let ended = false
     const end = (how: string) => {
