@@ -2,7 +2,13 @@
 // and might be broken. An address, a length, a count or a flag is checked before it is used.
 
 import type { CelValue } from '../policy/evaluate-cel.ts'
-import { MAX_VALUES, VALUE_ERROR, VALUE_INTEGER, VALUE_TEXT, VALUE_TRUTH } from '../sidecar/layout/observation.ts'
+import {
+  MAX_VALUES,
+  VALUE_ERROR,
+  VALUE_INTEGER,
+  VALUE_TEXT,
+  VALUE_TRUTH,
+} from '../sidecar/layout/observation.ts'
 import { REASONS } from '../sidecar/layout/reasons.ts'
 import {
   BODY_CHUNKED,
