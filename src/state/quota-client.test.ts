@@ -123,7 +123,7 @@ test('a refusal is known without asking, until there may be more', () => {
   assert.deepEqual(desk.states(limit), ['taken'])
 })
 
-test('without an answer requests wait once, and after that go by onUnavailable at once until somebody answers', () => {
+test('without an answer requests wait for long once, and then for a moment until somebody answers', () => {
   const strict = quotaLimit({ id: 'strict' })
   const open = quotaLimit({ id: 'open', onUnavailable: 'allow' })
   const desk = new Desk([strict, open])
@@ -136,11 +136,14 @@ test('without an answer requests wait once, and after that go by onUnavailable a
     ['unavailable', 'unavailable'],
   )
   desk.now += 500
-  const second = desk.take([strict, 'b'])
-  assert.equal(stateOf(second), 'unavailable')
   desk.sent.splice(0)
+  const second = desk.take([strict, 'b'])
   desk.client.flush()
   assert.equal(desk.sent.length, 1, 'it asks on')
+  desk.now += 51
+  desk.client.tick()
+  assert.equal(stateOf(second), 'unavailable')
+  assert.equal(stateOf(desk.take([strict, 'b'])), 'unavailable')
   desk.answer()
   assert.deepEqual(desk.states([strict, 'b']), ['taken'])
 })

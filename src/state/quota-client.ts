@@ -64,6 +64,8 @@ const MOST_HOLDINGS = 16_384
 const MOST_WAITERS = 8_192
 /** So long a request waits for quota, and so often it may lose what it waited for to others. */
 const WAIT_MS = 1_000
+/** The same where the last answer did not come. */
+const SILENT_WAIT_MS = 50
 const MOST_ROUNDS = 8
 /** So long nobody asks again where nothing was answered, or where others took what was. In milliseconds. */
 const UNANSWERED_MS = 100
@@ -110,22 +112,12 @@ export class QuotaClient {
     }
     const outcomes = this.#judge(holdings, now)
     if (outcomes) return outcomes
-    if (this.#silent) return this.#withoutAuthority(holdings, now)
     if (this.#waiters.size >= MOST_WAITERS) return this.#noRoom(claims)
     this.counters.waited++
     const number = this.#arrivals++
-    this.#wait({ number, holdings, done, deadline: now + WAIT_MS, rounds: 0 }, now)
+    const deadline = now + (this.#silent ? SILENT_WAIT_MS : WAIT_MS)
+    this.#wait({ number, holdings, done, deadline, rounds: 0 }, now)
     return null
-  }
-
-  /** Nobody has answered of late: it is asked again, and nobody waits for the answer. */
-  #withoutAuthority(holdings: readonly QuotaHolding[], now: number): QuotaOutcome[] {
-    for (const holding of holdings) {
-      if (holds(holding, now) > 0 || now < holding.closedUntil) continue
-      this.#want(holding)
-      closeHolding(holding, 'unavailable', now, UNANSWERED_MS)
-    }
-    return this.#judge(holdings, now)!
   }
 
   /** Sends what is to be said. */
