@@ -1,23 +1,22 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
 import { nodePrincipalOf } from '../dataplane/engine-node.ts'
-import type { Instance, InstanceListener } from '../runtime/instance.ts'
-import type { InstanceSet } from '../runtime/instance-set.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
 import { embeddedQuota } from './embedded-quota.ts'
-import { FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { type FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { FunctionControllers } from './function-controllers.ts'
 import { FunctionSlices } from './function-slices.ts'
 import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
 import { HostedBook } from './hosted-book.ts'
 import { IdentityBook } from './identity-book.ts'
+import { InstancePlaces } from './instance-places.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import type { ListenFailure } from './listener-plan.ts'
 import { LocalNode, type NodePlan, type NodeStartProblem } from './local-node.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
 import { meshSlice } from './mesh-slices.ts'
-import { type Place, PlacedSet } from './placement.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
 
@@ -62,20 +61,12 @@ export class Mesh {
   readonly #hosted = new HostedBook()
   readonly #slices = new FunctionSlices(
     () => this.#compiled,
-    (node, key) => this.#tellEndpoints(node, key),
+    (node, key) => this.#controllers.tellEndpoints(node, key),
   )
   /** null: the mesh has one node. */
   readonly #identities: IdentityBook | null
-  readonly #controllers = new Map<string, FunctionController>()
-  /** Controllers that the autoscaler looks at; the others are at rest. */
-  readonly #busy = new Set<FunctionController>()
-  readonly #contended = new Set<FunctionController>()
-  /** Controllers of deleted functions whose instances still work on their last requests. */
-  readonly #leaving = new Set<FunctionController>()
-  /** The sets of instances that follow the nodes that there are. */
-  readonly #placed = new Set<PlacedSet>()
-  /** Nodes on which no further instances start. */
-  readonly #cordoned = new Set<string>()
+  readonly #controllers: FunctionControllers
+  readonly #places: InstancePlaces
   /** Where functions' own addresses are open. */
   readonly #egressHomes = new Map<string, MeshNode>()
   readonly #userPolicies: UserPolicyHub
@@ -83,7 +74,6 @@ export class Mesh {
   readonly #quota: QuotaHub
   #compiled: CompiledMesh
   #gatewayPort = 0
-  #instancesStarted = 0
   #timers: NodeJS.Timeout[] = []
 
   constructor(compiled: CompiledMesh, options: MeshOptions) {
@@ -93,6 +83,14 @@ export class Mesh {
     this.#local = options.nodes.map((plan) => this.#newNode(plan))
     for (const node of this.#local) this.#nodes.add(node)
     this.#identities = options.authority && this.#newIdentities(options.authority)
+    this.#places = new InstancePlaces(this.#nodes, this.#slices, options.authority && this.#hosted)
+    this.#controllers = new FunctionControllers({
+      compiled: () => this.#compiled,
+      nodes: this.#nodes,
+      slices: this.#slices,
+      places: this.#places,
+      notice: options.notice,
+    })
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#nodes.send(engine, message))
     this.#keySets = new KeySetHub({ broadcast: (message) => this.#nodes.broadcast(message), ...options })
     this.#keySets.follow(compiled.functions.values())
@@ -104,12 +102,13 @@ export class Mesh {
 
   /** Starts engines and functions; resolves once the gateway accepts traffic, or with why it can't (the code may be ENGINES). */
   async start(): Promise<ListenFailure | null> {
-    for (const { spec } of this.#compiled.functions.values()) if (startsUnasked(spec)) this.#control(spec)
+    for (const { spec } of this.#compiled.functions.values())
+      if (startsUnasked(spec)) this.#controllers.control(spec)
     const problem = await this.#startLocal()
     if (problem?.kind === 'engines') return { code: ENGINES, message: problem.message }
     if (problem?.kind === 'address') return problem.failure
     // What was ready before the nodes had their addresses.
-    for (const controller of this.#controllers.values()) controller.tellAgain()
+    this.#controllers.tellAgain()
     const { host, port } = this.#options.gateway
     const gateway = this.#local.find(({ isGateway }) => isGateway)?.openGateway(host, port)
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
@@ -119,7 +118,10 @@ export class Mesh {
     if (opened && !opened.ok) return opened.failure
     this.#gatewayPort = opened?.port ?? 0
     await Promise.all([...egress, ...spares])
-    this.#timers = [setInterval(() => this.#scale(), SCALE_MS), setInterval(() => this.#turn(), TURN_MS)]
+    this.#timers = [
+      setInterval(() => this.#controllers.scale(), SCALE_MS),
+      setInterval(() => this.#controllers.turn(), TURN_MS),
+    ]
     return null
   }
 
@@ -128,7 +130,7 @@ export class Mesh {
     const node: MeshNode = make(this.#eventsOf(() => node))
     this.#nodes.add(node)
     this.#slices.adopt(node, node.known?.() ?? [])
-    for (const { key, count } of node.found?.() ?? []) this.#adopt(key, count)
+    for (const { key, count } of node.found?.() ?? []) this.#controllers.adopt(key, count)
     this.nodesChanged()
     return node
   }
@@ -139,7 +141,7 @@ export class Mesh {
     this.#nodes.remove(node)
     for (const { engine } of engines) {
       this.#identities?.engineDied(engine)
-      this.#forgetEngine(engine)
+      this.#controllers.forgetEngine(engine)
     }
     this.#hosted.removeNode(node)
     for (const [key, home] of this.#egressHomes) if (home === node) this.#egressHomes.delete(key)
@@ -149,8 +151,8 @@ export class Mesh {
   /** Tells nodes of each other, and lets instances start where they may now: a node has come or gone, or its address has changed. */
   nodesChanged(): void {
     this.#tellNodes()
-    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
-    for (const controller of this.#controllers.values()) controller.tellAgain()
+    this.#places.nodesChanged()
+    this.#controllers.tellAgain()
     for (const { spec } of this.#compiled.functions.values()) {
       if (!this.#egressHomes.has(spec.key) && isExternal(spec)) void this.#openEgress(spec)
     }
@@ -159,9 +161,7 @@ export class Mesh {
   /** Whether further instances may start on a node; false where there is no such node. */
   setSchedulable(name: string, schedulable: boolean): boolean {
     if (!this.#nodes.all.some((node) => node.name === name)) return false
-    if (schedulable) this.#cordoned.delete(name)
-    else this.#cordoned.add(name)
-    for (const set of this.#placed) set.setPlaces(this.#placesFor(set.spec))
+    this.#places.setSchedulable(name, schedulable)
     return true
   }
 
@@ -185,11 +185,8 @@ export class Mesh {
     if (before.config.trustDomain !== next.config.trustDomain) this.#tellNodes()
     for (const { spec } of upsert) {
       if (!before.functions.has(spec.key)) void this.#openEgress(spec)
-      const controller = this.#controllers.get(spec.key)
-      if (controller && !sameProgram(controller.spec, spec)) {
-        controller.replace(spec)
-        this.#busy.add(controller)
-      } else if (!controller && startsUnasked(spec)) this.#control(spec)
+      if (this.#controllers.get(spec.key)) this.#controllers.replace(spec)
+      else if (startsUnasked(spec)) this.#controllers.control(spec)
     }
   }
 
@@ -203,7 +200,7 @@ export class Mesh {
   }
 
   get instancesStarted(): number {
-    return this.#instancesStarted
+    return this.#controllers.instancesStarted
   }
 
   /** What controls a function; undefined for one that was never asked for. */
@@ -222,7 +219,7 @@ export class Mesh {
       roles: [...(node.isGateway ? ['gateway'] : []), ...(node.runsInstances ? ['functions'] : [])],
       address: node.address && `${node.address.host}:${node.address.port}`,
       engines: node.engines(),
-      schedulable: !this.#cordoned.has(node.name),
+      schedulable: this.#places.isSchedulable(node.name),
     }))
   }
 
@@ -259,7 +256,7 @@ export class Mesh {
     this.#keySets.close()
     await this.#nodes.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.
-    for (const engine of engines) this.#forgetEngine(engine)
+    for (const engine of engines) this.#controllers.forgetEngine(engine)
     this.#quota.close()
     this.#identities?.close()
     await this.#nodes.close()
@@ -273,110 +270,10 @@ export class Mesh {
     return home.openEgress(spec.key, isExternal(spec) ? 'all' : 'one')
   }
 
-  /** The function's controller, made when it is first needed: most functions of a mesh are idle. */
-  #controllerFor(key: string): FunctionController | undefined {
-    const compiled = this.#compiled.functions.get(key)
-    return this.#controllers.get(key) ?? (compiled && this.#control(compiled.spec))
-  }
-
-  /** The node's engines know the function from now on: they are told of its instances. */
-  #tellEndpoints(node: MeshNode, key: string): void {
-    const controller = this.#controllers.get(key)
-    if (!controller) return
-    for (const engine of node.engines()) {
-      const message = controller.addEngine(engine)
-      if (message) node.send(engine, this.#nodes.told(engine, message))
-    }
-  }
-
-  /** The nodes whose engines know the function: they alone have a part in its instances. */
-  #nodesKnowing(key: string): MeshNode[] {
-    return this.#nodes.all.filter((node) => this.#slices.knows(node, key))
-  }
-
-  /** A node that joins has instances of the function, which are to stay. */
-  #adopt(key: string, count: number): void {
-    const compiled = this.#compiled.functions.get(key)
-    const controller = this.#controllers.get(key)
-    if (controller) controller.keep(controller.instances().length + count)
-    else if (compiled) this.#control(compiled.spec, count)
-  }
-
-  /** `adopted` instances run already. */
-  #control(spec: FunctionSpec, adopted = 0): FunctionController {
-    const { notice } = this.#options
-    const controller = new FunctionController(
-      spec,
-      this.#nodesKnowing(spec.key).flatMap((node) => node.engines()),
-      {
-        createSet: (one, revision, listener) => this.#createSet(one, revision, listener),
-        send: (engine, message) => this.#nodes.send(engine, message),
-        broadcast: (message) => {
-          for (const node of this.#nodesKnowing(spec.key)) node.broadcast(message)
-        },
-        instanceStarting: () => {
-          this.#instancesStarted++
-        },
-        notice,
-      },
-      adopted,
-    )
-    this.#controllers.set(spec.key, controller)
-    this.#busy.add(controller)
-    return controller
-  }
-
-  #createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
-    const most = isExternal(spec) ? 1 : Number.POSITIVE_INFINITY
-    const set = new PlacedSet(spec, revision, most, ({ name }) => {
-      const node = this.#nodes.all.find((one) => one.name === name)!
-      return node.createSet(spec, revision, this.#onNode(node, listener))
-    })
-    this.#placed.add(set)
-    const drain = set.drain.bind(set)
-    set.drain = () => drain().finally(() => this.#placed.delete(set))
-    set.setPlaces(this.#placesFor(spec))
-    return set
-  }
-
-  #placesFor({ key }: FunctionSpec): Place[] {
-    return this.#nodes.ranked(key).map(({ name }) => ({ name, schedulable: !this.#cordoned.has(name) }))
-  }
-
-  /** Its engines know an instance before others may send requests for it. */
-  #onNode(node: MeshNode, listener: InstanceListener): InstanceListener {
-    const several = this.#identities !== null
-    return {
-      ...listener,
-      starting: (instance) => {
-        this.#nodes.place(instance.id, node)
-        listener.starting?.(instance)
-      },
-      ready: (instance) => {
-        if (several) {
-          this.#slices.ensure(node, instance.function)
-          this.#hosted.add(node, instance)
-        }
-        listener.ready(instance)
-      },
-      gone: (instance: Instance, why) => {
-        listener.gone(instance, why)
-        this.#hosted.remove(instance)
-        this.#nodes.forget(instance.id)
-      },
-    }
-  }
-
   #removeFunction(key: string): void {
     this.#egressHomes.get(key)?.closeEgress(key)
     this.#egressHomes.delete(key)
-    const controller = this.#controllers.get(key)
-    if (!controller) return
-    this.#controllers.delete(key)
-    this.#busy.delete(controller)
-    this.#contended.delete(controller)
-    this.#leaving.add(controller)
-    void controller.remove().then(() => this.#leaving.delete(controller))
+    this.#controllers.remove(key)
   }
 
   #newNode(plan: NodePlan): LocalNode {
@@ -393,8 +290,11 @@ export class Mesh {
   #eventsOf(node: () => MeshNode): NodeEvents {
     return {
       state: () => this.#stateFor(node()),
-      started: (engine) => this.#engineStarted(node(), engine),
-      found: (engine, endpoints) => this.#engineFound(engine, endpoints),
+      started: (engine) => [
+        ...this.#userPolicies.states(node().name, Date.now()),
+        ...this.#controllers.forNewEngine(node(), engine),
+      ],
+      found: (engine, endpoints) => this.#controllers.found(engine, endpoints),
       message: (engine, message) => this.#engineMessage(node(), engine, message),
       died: (engine, how) => this.#engineDied(engine, how),
     }
@@ -468,24 +368,6 @@ export class Mesh {
     ]
   }
 
-  #engineStarted(node: MeshNode, engine: string): ToEngine[] {
-    const endpoints = this.#slices
-      .keys(node)
-      .flatMap((key) => this.#controllers.get(key)?.addEngine(engine) ?? [])
-    return [
-      ...this.#userPolicies.states(node.name, Date.now()),
-      ...endpoints.map((message) => this.#nodes.told(engine, message)),
-    ]
-  }
-
-  /** Endpoints that a control plane before this one has let an engine use. */
-  #engineFound(engine: string, endpoints: readonly ToEngine[]): void {
-    for (const message of endpoints) {
-      if (message.type !== 'endpoints') continue
-      this.#controllerFor(message.key)?.found(engine, message.endpoints)
-    }
-  }
-
   #hubNodes(): HubNode[] {
     return this.#nodes.all.map((node) => ({ name: node.name, engines: node.engines() }))
   }
@@ -493,12 +375,7 @@ export class Mesh {
   #engineDied(engine: string, how: string): void {
     this.#options.notice(`${engine} ended (${how}); another one is started`)
     this.#identities?.engineDied(engine)
-    this.#forgetEngine(engine)
-  }
-
-  #forgetEngine(engine: string): void {
-    for (const controller of this.#controllers.values()) controller.engineDied(engine)
-    for (const controller of this.#leaving) controller.engineDied(engine)
+    this.#controllers.forgetEngine(engine)
   }
 
   #engineMessage(node: MeshNode, engine: string, message: FromEngine): void {
@@ -514,35 +391,10 @@ export class Mesh {
       case 'key-set-wanted':
         return this.#keySets.wanted(message.id)
       case 'returned':
-        return this.#returned(engine, message)
-      case 'demand': {
-        const now = Date.now()
-        for (const report of message.reports) {
-          const controller = this.#controllerFor(report.key)
-          if (!controller) continue
-          controller.demand(engine, report, now)
-          this.#busy.add(controller)
-          this.#contended.add(controller)
-        }
-      }
+        return this.#controllers.returned(engine, message)
+      case 'demand':
+        return this.#controllers.demand(engine, message)
     }
-  }
-
-  /** A deleted function may have been written anew under its name; an instance's id is one controller's alone. */
-  #returned(engine: string, { key, endpoint, slots }: Extract<FromEngine, { type: 'returned' }>): void {
-    this.#controllers.get(key)?.returned(engine, endpoint, slots)
-    for (const controller of this.#leaving) {
-      if (controller.key === key) controller.returned(engine, endpoint, slots)
-    }
-  }
-
-  #scale(): void {
-    const now = Date.now()
-    for (const controller of this.#busy) if (!controller.scale(now)) this.#busy.delete(controller)
-  }
-
-  #turn(): void {
-    for (const controller of this.#contended) if (!controller.turn()) this.#contended.delete(controller)
   }
 }
 
@@ -559,11 +411,4 @@ function changed(before: CompiledFunction | undefined, after: CompiledFunction):
   const said = ({ policy, spec, ...rest }: CompiledFunction) =>
     JSON.stringify({ ...rest, policy: policy.hash, spec: { ...spec, source: null } })
   return !before || said(before) !== said(after)
-}
-
-/** Instances that run may stay: nothing that they were started with has changed. */
-function sameProgram(a: FunctionSpec, b: FunctionSpec): boolean {
-  const program = ({ image, env, workingDir, readiness, concurrency, scaling, port }: FunctionSpec) =>
-    JSON.stringify({ image, env, workingDir, readiness, concurrency, scaling, port })
-  return program(a) === program(b)
 }

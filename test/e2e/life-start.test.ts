@@ -82,7 +82,9 @@ test('of a hundred first requests at once each is answered, by one instance wher
 test('a hundred first requests wait for the few instances that there may be', async () => {
   const answers = await burst(100, () => fresh(mesh, 'few'))
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200])
-  assert.equal(new Set(answers.map(({ body }) => body)).size, 2)
+  // Whether the first instance is done before the second one is ready, nobody can say.
+  assert.ok(new Set(answers.map(({ body }) => body)).size <= 2)
+  assert.equal((await rowsOf('few')).length, 2)
 })
 
 test('an instance that crashes fails the request on it, once, and the next one starts anew', async () => {

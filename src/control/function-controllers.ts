@@ -1,0 +1,174 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
+import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
+import type { CompiledMesh } from './compile-mesh.ts'
+import { FunctionController } from './function-controller.ts'
+import type { FunctionSlices } from './function-slices.ts'
+import type { InstancePlaces } from './instance-places.ts'
+import type { MeshNode } from './mesh-node.ts'
+import type { MeshNodes } from './mesh-nodes.ts'
+
+export interface FunctionControllersParts {
+  compiled(): CompiledMesh
+  nodes: MeshNodes
+  slices: FunctionSlices
+  places: InstancePlaces
+  notice(text: string): void
+}
+
+/** What controls functions: one for each that was ever asked for. Most functions of a mesh are idle and have none. */
+export class FunctionControllers {
+  readonly #parts: FunctionControllersParts
+  readonly #controllers = new Map<string, FunctionController>()
+  /** Those that the autoscaler looks at; the others are at rest. */
+  readonly #busy = new Set<FunctionController>()
+  readonly #contended = new Set<FunctionController>()
+  /** Those of deleted functions whose instances still work on their last requests. */
+  readonly #leaving = new Set<FunctionController>()
+  #instancesStarted = 0
+
+  constructor(parts: FunctionControllersParts) {
+    this.#parts = parts
+  }
+
+  get instancesStarted(): number {
+    return this.#instancesStarted
+  }
+
+  get(key: string): FunctionController | undefined {
+    return this.#controllers.get(key)
+  }
+
+  /** The function's controller, made when it is first needed; undefined where there is no such function. */
+  for(key: string): FunctionController | undefined {
+    const compiled = this.#parts.compiled().functions.get(key)
+    return this.#controllers.get(key) ?? (compiled && this.control(compiled.spec))
+  }
+
+  /** `adopted` instances run already. */
+  control(spec: FunctionSpec, adopted = 0): FunctionController {
+    const { nodes, places, notice } = this.#parts
+    const knowing = () => this.#nodesKnowing(spec.key)
+    const controller = new FunctionController(
+      spec,
+      knowing().flatMap((node) => node.engines()),
+      {
+        createSet: (one, revision, listener) => places.createSet(one, revision, listener),
+        send: (engine, message) => nodes.send(engine, message),
+        broadcast: (message) => {
+          for (const node of knowing()) node.broadcast(message)
+        },
+        instanceStarting: () => {
+          this.#instancesStarted++
+        },
+        notice,
+      },
+      adopted,
+    )
+    this.#controllers.set(spec.key, controller)
+    this.#busy.add(controller)
+    return controller
+  }
+
+  /** A node that joins has instances of the function, which are to stay. */
+  adopt(key: string, count: number): void {
+    const compiled = this.#parts.compiled().functions.get(key)
+    const controller = this.#controllers.get(key)
+    if (controller) controller.keep(controller.instances().length + count)
+    else if (compiled) this.control(compiled.spec, count)
+  }
+
+  /** The manifest is another one. */
+  replace(spec: FunctionSpec): void {
+    const controller = this.#controllers.get(spec.key)
+    if (!controller || sameProgram(controller.spec, spec)) return
+    controller.replace(spec)
+    this.#busy.add(controller)
+  }
+
+  /** The function is deleted. */
+  remove(key: string): void {
+    const controller = this.#controllers.get(key)
+    if (!controller) return
+    this.#controllers.delete(key)
+    this.#busy.delete(controller)
+    this.#contended.delete(controller)
+    this.#leaving.add(controller)
+    void controller.remove().then(() => this.#leaving.delete(controller))
+  }
+
+  /** The node's engines know the function from now on: they are told of its instances. */
+  tellEndpoints(node: MeshNode, key: string): void {
+    for (const engine of node.engines()) {
+      for (const message of this.#endpointsFor(engine, [key])) node.send(engine, message)
+    }
+  }
+
+  /** Where instances are, or how they are reached, has changed. */
+  tellAgain(): void {
+    for (const controller of this.#controllers.values()) controller.tellAgain()
+  }
+
+  /** What a new engine of the node is told. */
+  forNewEngine(node: MeshNode, engine: string): ToEngine[] {
+    return this.#endpointsFor(engine, this.#parts.slices.keys(node))
+  }
+
+  /** A control plane before this one has let the engine use these endpoints. */
+  found(engine: string, endpoints: readonly ToEngine[]): void {
+    for (const message of endpoints) {
+      if (message.type === 'endpoints') this.for(message.key)?.found(engine, message.endpoints)
+    }
+  }
+
+  forgetEngine(engine: string): void {
+    for (const controller of this.#controllers.values()) controller.engineDied(engine)
+    for (const controller of this.#leaving) controller.engineDied(engine)
+  }
+
+  demand(engine: string, { reports }: Extract<FromEngine, { type: 'demand' }>): void {
+    const now = Date.now()
+    for (const report of reports) {
+      const controller = this.for(report.key)
+      if (!controller) continue
+      controller.demand(engine, report, now)
+      this.#busy.add(controller)
+      this.#contended.add(controller)
+    }
+  }
+
+  /** A deleted function may have been written anew under its name; an instance's id is one controller's alone. */
+  returned(engine: string, { key, endpoint, slots }: Extract<FromEngine, { type: 'returned' }>): void {
+    this.#controllers.get(key)?.returned(engine, endpoint, slots)
+    for (const controller of this.#leaving) {
+      if (controller.key === key) controller.returned(engine, endpoint, slots)
+    }
+  }
+
+  /** A step of the autoscalers. */
+  scale(): void {
+    const now = Date.now()
+    for (const controller of this.#busy) if (!controller.scale(now)) this.#busy.delete(controller)
+  }
+
+  /** Slots that several engines need go round. */
+  turn(): void {
+    for (const controller of this.#contended) if (!controller.turn()) this.#contended.delete(controller)
+  }
+
+  #endpointsFor(engine: string, keys: readonly string[]): ToEngine[] {
+    const messages = keys.flatMap((key) => this.#controllers.get(key)?.addEngine(engine) ?? [])
+    return messages.map((message) => this.#parts.nodes.told(engine, message))
+  }
+
+  /** The nodes whose engines know the function: they alone have a part in its instances. */
+  #nodesKnowing(key: string): MeshNode[] {
+    return this.#parts.nodes.all.filter((node) => this.#parts.slices.knows(node, key))
+  }
+}
+
+/** Instances that run may stay: nothing that they were started with has changed. */
+function sameProgram(a: FunctionSpec, b: FunctionSpec): boolean {
+  const program = ({ image, env, workingDir, readiness, concurrency, scaling, port }: FunctionSpec) =>
+    JSON.stringify({ image, env, workingDir, readiness, concurrency, scaling, port })
+  return program(a) === program(b)
+}
