@@ -71,7 +71,8 @@ function expected({ plan, number, failure, repeatable, budget, status, rateLimit
     if (on('retriable-4xx') && status === 409) return true
     return plan.statuses.includes(status)
   }
-  if (!repeatable || !(failure === FAILURE_NONE ? answered() : failed())) return 'goes on, 0'
+  if (plan.attempts === 0 || !repeatable || !(failure === FAILURE_NONE ? answered() : failed()))
+    return 'goes on, 0'
   if (number > plan.attempts) return `goes on, ${RESPONSE_FLAG_URX}`
   return budget ? 'retried' : `goes on, ${RESPONSE_FLAG_UO}`
 }

@@ -39,9 +39,12 @@ export function isRetried(status: i32): bool {
   outU32(OUT_RESPONSE_FLAGS, 0)
   if (inU32(IN_RETRY_LEN) < (RETRY_LIST as u32)) return false
   const retry: i32 = inU32(IN_RETRY_PTR)
+  const attempts = load<u32>(retry + RETRY_ATTEMPTS)
+  // A policy without attempts is none, so none are used up.
+  if (attempts == 0) return false
   const bits = load<i32>(retry + RETRY_BITS)
   if ((bits & RETRY_MAY_REPEAT) == 0 || !mayHelp(retry, status)) return false
-  if (inU32(IN_ATTEMPT) > load<u32>(retry + RETRY_ATTEMPTS)) return stopped(RESPONSE_FLAG_URX)
+  if (inU32(IN_ATTEMPT) > attempts) return stopped(RESPONSE_FLAG_URX)
   if ((bits & RETRY_MAY_SPEND) == 0) return stopped(RESPONSE_FLAG_UO)
   return true
 }
