@@ -1,22 +1,21 @@
-import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
-import { nodePrincipalOf } from '../dataplane/engine-node.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
-import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import type { CompiledMesh } from './compile-mesh.ts'
+import { EgressHomes } from './egress-homes.ts'
 import { embeddedQuota } from './embedded-quota.ts'
-import { type FunctionController, isExternal, startsUnasked } from './function-controller.ts'
+import { type FunctionController, startsUnasked } from './function-controller.ts'
 import { FunctionControllers } from './function-controllers.ts'
 import { FunctionSlices } from './function-slices.ts'
-import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
 import { HostedBook } from './hosted-book.ts'
-import { IdentityBook } from './identity-book.ts'
 import { InstancePlaces } from './instance-places.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import type { ListenFailure } from './listener-plan.ts'
 import { LocalNode, type NodePlan, type NodeStartProblem } from './local-node.ts'
+import { functionChanged, meshChanged } from './mesh-difference.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
 import { meshSlice } from './mesh-slices.ts'
+import { NodeTrust } from './node-trust.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
 
@@ -64,11 +63,10 @@ export class Mesh {
     (node, key) => this.#controllers.tellEndpoints(node, key),
   )
   /** null: the mesh has one node. */
-  readonly #identities: IdentityBook | null
+  readonly #trust: NodeTrust | null
   readonly #controllers: FunctionControllers
   readonly #places: InstancePlaces
-  /** Where functions' own addresses are open. */
-  readonly #egressHomes = new Map<string, MeshNode>()
+  readonly #egress: EgressHomes
   readonly #userPolicies: UserPolicyHub
   readonly #keySets: KeySetHub
   readonly #quota: QuotaHub
@@ -82,14 +80,16 @@ export class Mesh {
     this.#nodes = new MeshNodes(options.authority !== null)
     this.#local = options.nodes.map((plan) => this.#newNode(plan))
     for (const node of this.#local) this.#nodes.add(node)
-    this.#identities = options.authority && this.#newIdentities(options.authority)
+    const { authority, notice } = options
+    this.#trust = authority && new NodeTrust(authority, this.#nodes, () => this.#compiled, notice)
+    this.#egress = new EgressHomes(this.#nodes)
     this.#places = new InstancePlaces(this.#nodes, this.#slices, options.authority && this.#hosted)
     this.#controllers = new FunctionControllers({
       compiled: () => this.#compiled,
       nodes: this.#nodes,
       slices: this.#slices,
       places: this.#places,
-      notice: options.notice,
+      notice,
     })
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#nodes.send(engine, message))
     this.#keySets = new KeySetHub({ broadcast: (message) => this.#nodes.broadcast(message), ...options })
@@ -111,7 +111,7 @@ export class Mesh {
     this.#controllers.tellAgain()
     const { host, port } = this.#options.gateway
     const gateway = this.#local.find(({ isGateway }) => isGateway)?.openGateway(host, port)
-    const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#openEgress(spec))
+    const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#egress.open(spec))
     const workers = this.#local.filter(({ runsInstances }) => runsInstances)
     const spares = workers.map((node) => node.fillEgress())
     const opened = await gateway
@@ -140,22 +140,20 @@ export class Mesh {
     const engines = node.pids()
     this.#nodes.remove(node)
     for (const { engine } of engines) {
-      this.#identities?.engineDied(engine)
+      this.#trust?.identities.engineDied(engine)
       this.#controllers.forgetEngine(engine)
     }
     this.#hosted.removeNode(node)
-    for (const [key, home] of this.#egressHomes) if (home === node) this.#egressHomes.delete(key)
+    this.#egress.lost(node)
     this.nodesChanged()
   }
 
   /** Tells nodes of each other, and lets instances start where they may now: a node has come or gone, or its address has changed. */
   nodesChanged(): void {
-    this.#tellNodes()
+    this.#trust?.tell()
     this.#places.nodesChanged()
     this.#controllers.tellAgain()
-    for (const { spec } of this.#compiled.functions.values()) {
-      if (!this.#egressHomes.has(spec.key) && isExternal(spec)) void this.#openEgress(spec)
-    }
+    this.#egress.reopen(Array.from(this.#compiled.functions.values(), ({ spec }) => spec))
   }
 
   /** Whether further instances may start on a node; false where there is no such node. */
@@ -175,16 +173,17 @@ export class Mesh {
     this.#userPolicies.apply(this.#nodes.engines(), before, next)
     const renamed = before.config.domain !== next.config.domain
     const upsert = [...next.functions.values()].filter(
-      (fn) => renamed || changed(before.functions.get(fn.spec.key), fn),
+      (fn) => renamed || functionChanged(before.functions.get(fn.spec.key), fn),
     )
     const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
     this.#slices.apply(this.#nodes.all, upsert, remove)
-    for (const key of remove) this.#removeFunction(key)
-    this.#identities?.setTrustDomains(trustDomains(next.config))
-    this.#identities?.prune()
-    if (before.config.trustDomain !== next.config.trustDomain) this.#tellNodes()
+    for (const key of remove) {
+      this.#egress.close(key)
+      this.#controllers.remove(key)
+    }
+    this.#trust?.applied(before)
     for (const { spec } of upsert) {
-      if (!before.functions.has(spec.key)) void this.#openEgress(spec)
+      if (!before.functions.has(spec.key)) void this.#egress.open(spec)
       if (this.#controllers.get(spec.key)) this.#controllers.replace(spec)
       else if (startsUnasked(spec)) this.#controllers.control(spec)
     }
@@ -209,8 +208,7 @@ export class Mesh {
   }
 
   egressUrl(key: string, instance: string | null = null): string | null {
-    const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#egressHomes.get(key)
-    return node?.egressUrl(key, instance) ?? null
+    return this.#egress.url(key, instance)
   }
 
   nodes(): NodeStatus[] {
@@ -227,18 +225,23 @@ export class Mesh {
     return this.#nodes.pids()
   }
 
+  /** What whoever leases the limits' requests has counted. */
+  get quotaCounters(): Record<string, number> {
+    return this.#quota.counters
+  }
+
   query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
     return this.#nodes.query(query)
   }
 
   /** Certificates that engines hold; none in a mesh of one node. */
   async identities() {
-    return (await this.#identities?.list()) ?? []
+    return (await this.#trust?.identities.list()) ?? []
   }
 
   /** Makes all certificates issued so far count for nothing; resolves with the new epoch, or null in a mesh of one node. */
   async beginEpoch(): Promise<number | null> {
-    return (await this.#identities?.beginEpoch()) ?? null
+    return (await this.#trust?.identities.beginEpoch()) ?? null
   }
 
   /** Ceases to decide, and leaves nodes of other processes as they are. */
@@ -246,7 +249,7 @@ export class Mesh {
     for (const timer of this.#timers) clearInterval(timer)
     this.#keySets.close()
     this.#quota.close()
-    this.#identities?.close()
+    this.#trust?.identities.close()
   }
 
   /** Refuses new connections, lets requests under way end, stops instances and engines. */
@@ -258,22 +261,8 @@ export class Mesh {
     // No engine is left that could give its slots back: without this, instances would wait for that.
     for (const engine of engines) this.#controllers.forgetEngine(engine)
     this.#quota.close()
-    this.#identities?.close()
+    this.#trust?.identities.close()
     await this.#nodes.close()
-  }
-
-  /** Servers that others run may call at any rate; a process calls from its instances' own addresses. */
-  #openEgress(spec: FunctionSpec): Promise<void> {
-    const home = this.#nodes.homeOf(spec.key)
-    if (!home) return Promise.resolve()
-    this.#egressHomes.set(spec.key, home)
-    return home.openEgress(spec.key, isExternal(spec) ? 'all' : 'one')
-  }
-
-  #removeFunction(key: string): void {
-    this.#egressHomes.get(key)?.closeEgress(key)
-    this.#egressHomes.delete(key)
-    this.#controllers.remove(key)
   }
 
   #newNode(plan: NodePlan): LocalNode {
@@ -305,7 +294,7 @@ export class Mesh {
     const problems = await Promise.all(this.#local.map((node) => node.start()))
     const problem = problems.find((one) => one !== null)
     if (problem) return problem
-    if (this.#identities === null) return null
+    if (this.#trust === null) return null
     for (const node of this.#local) {
       const failure = await node.openAddress()
       if (failure) return failure
@@ -313,54 +302,12 @@ export class Mesh {
     return null
   }
 
-  #newIdentities(authority: CertificateAuthority): IdentityBook {
-    return new IdentityBook({
-      authority,
-      trustDomains: trustDomains(this.#compiled.config),
-      mayHold: (engine, principal) => this.#mayHold(engine, principal),
-      send: (engine, message) => this.#nodes.send(engine, message),
-      trustChanged: () => this.#tellNodes(),
-      settled: () => this.#nodes.query({ kind: 'identities' }),
-      notice: this.#options.notice,
-    })
-  }
-
-  /** A node speaks for the gateway, or for functions that may run on it. */
-  #mayHold(engine: string, principal: string): boolean {
-    const node = this.#nodes.nodeOf(engine)
-    if (!node) return false
-    const gateway = gatewayPrincipal(this.#compiled.config)
-    if (principal === gateway) return node.isGateway
-    if (!node.runsInstances) return false
-    if (principal === nodePrincipalOf(gateway)) return true
-    return [...this.#compiled.functions.values()].some(({ spec }) => spec.principal === principal)
-  }
-
-  #nodeMessages(node: MeshNode): ToEngine[] {
-    if (this.#identities === null) return []
-    const { name } = node
-    const trust = this.#identities.trust(name)
-    const principal = gatewayPrincipal(this.#compiled.config)
-    return [
-      {
-        type: 'node',
-        node: { name, forwards: this.#nodes.forwards(node), gatewayPrincipal: principal, trust },
-      },
-    ]
-  }
-
-  #tellNodes(): void {
-    for (const node of this.#nodes.all) {
-      for (const message of this.#nodeMessages(node)) node.broadcast(message)
-    }
-  }
-
   /** What every engine of a node is to know. */
   #stateFor(node: MeshNode): ToEngine[] {
     const mesh: MeshSlice = meshSlice(this.#compiled)
     return [
       { type: 'mesh', mesh },
-      ...this.#nodeMessages(node),
+      ...(this.#trust ? [this.#trust.message(node)] : []),
       ...this.#keySets.messages(),
       ...this.#userPolicies.modules(this.#compiled),
       ...this.#slices.messages(node),
@@ -374,7 +321,7 @@ export class Mesh {
 
   #engineDied(engine: string, how: string): void {
     this.#options.notice(`${engine} ended (${how}); another one is started`)
-    this.#identities?.engineDied(engine)
+    this.#trust?.identities.engineDied(engine)
     this.#controllers.forgetEngine(engine)
   }
 
@@ -385,7 +332,7 @@ export class Mesh {
       case 'function-wanted':
         return this.#slices.wanted(node, engine, message)
       case 'identity-wanted':
-        return void this.#identities?.wanted(engine, message.principal)
+        return void this.#trust?.identities.wanted(engine, message.principal)
       case 'quota':
         return this.#quota.receive(engine, node.name, message.request)
       case 'key-set-wanted':
@@ -396,19 +343,4 @@ export class Mesh {
         return this.#controllers.demand(engine, message)
     }
   }
-}
-
-/** Whether what every engine is told of the mesh as a whole is another. */
-function meshChanged(before: CompiledMesh, after: CompiledMesh): boolean {
-  const said = (mesh: CompiledMesh) =>
-    JSON.stringify({ ...meshSlice(mesh), gatewayPolicy: mesh.gateway.hash })
-  return said(before) !== said(after)
-}
-
-/** Where it stands in its file does not matter. */
-function changed(before: CompiledFunction | undefined, after: CompiledFunction): boolean {
-  if (before === after) return false
-  const said = ({ policy, spec, ...rest }: CompiledFunction) =>
-    JSON.stringify({ ...rest, policy: policy.hash, spec: { ...spec, source: null } })
-  return !before || said(before) !== said(after)
 }

@@ -1,0 +1,70 @@
+import type { ToEngine } from '../dataplane/engine-messages.ts'
+import { nodePrincipalOf } from '../dataplane/engine-node.ts'
+import type { CertificateAuthority } from './certificate-authority.ts'
+import type { CompiledMesh } from './compile-mesh.ts'
+import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
+import { IdentityBook } from './identity-book.ts'
+import type { MeshNode } from './mesh-node.ts'
+import type { MeshNodes } from './mesh-nodes.ts'
+
+/** By what nodes know each other: whom they trust, and for whom each may speak. */
+export class NodeTrust {
+  readonly identities: IdentityBook
+  readonly #nodes: MeshNodes
+  readonly #compiled: () => CompiledMesh
+
+  constructor(
+    authority: CertificateAuthority,
+    nodes: MeshNodes,
+    compiled: () => CompiledMesh,
+    notice: (text: string) => void,
+  ) {
+    this.#nodes = nodes
+    this.#compiled = compiled
+    this.identities = new IdentityBook({
+      authority,
+      trustDomains: trustDomains(compiled().config),
+      mayHold: (engine, principal) => this.#mayHold(engine, principal),
+      send: (engine, message) => nodes.send(engine, message),
+      trustChanged: () => this.tell(),
+      settled: () => nodes.query({ kind: 'identities' }),
+      notice,
+    })
+  }
+
+  /** What a node's engines are told. */
+  message(node: MeshNode): ToEngine {
+    const { name } = node
+    const principal = gatewayPrincipal(this.#compiled().config)
+    const trust = this.identities.trust(name)
+    return {
+      type: 'node',
+      node: { name, forwards: this.#nodes.forwards(node), gatewayPrincipal: principal, trust },
+    }
+  }
+
+  /** Tells all nodes: which there are, or whom they trust, has changed. */
+  tell(): void {
+    for (const node of this.#nodes.all) node.broadcast(this.message(node))
+  }
+
+  /** The mesh's configuration or its functions may be others. */
+  applied(before: CompiledMesh): void {
+    const { config } = this.#compiled()
+    this.identities.setTrustDomains(trustDomains(config))
+    this.identities.prune()
+    if (before.config.trustDomain !== config.trustDomain) this.tell()
+  }
+
+  /** A node speaks for the gateway, or for functions that may run on it. */
+  #mayHold(engine: string, principal: string): boolean {
+    const node = this.#nodes.nodeOf(engine)
+    if (!node) return false
+    const { config, functions } = this.#compiled()
+    const gateway = gatewayPrincipal(config)
+    if (principal === gateway) return node.isGateway
+    if (!node.runsInstances) return false
+    if (principal === nodePrincipalOf(gateway)) return true
+    return [...functions.values()].some(({ spec }) => spec.principal === principal)
+  }
+}
