@@ -172,7 +172,7 @@ describe('a denial', () => {
     ['a status above all', { ...DENIAL, OUT_STATUS: 600 }],
     ['an unknown reason', { ...DENIAL, OUT_REASON: 99 }],
     ['a text outside the memory', { ...DENIAL, OUT_TEXT_PTR: 65_530, OUT_TEXT_LEN: 100 }],
-    ['a text without bound', { ...DENIAL, OUT_TEXT_PTR: AT, OUT_TEXT_LEN: 9000 }],
+    ['a text without bound', { ...DENIAL, OUT_TEXT_PTR: AT, OUT_TEXT_LEN: 33_000 }],
   ]
   for (const [what, output] of bad) test(`${what}: failed`, () => assert.equal(decide(output).kind, 'failed'))
 
