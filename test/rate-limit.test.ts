@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { before, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -313,4 +314,9 @@ test('what does not fit a sidecar is refused where it is compiled', () => {
   const key = Array.from({ length: 8 }, (_, i) => ({ header: `x-${i}` }))
   const wide = Array.from({ length: 9 }, (_, i) => ({ ...LIMIT, name: `l${i}`, key }))
   assert.match(errorsOf(limitPolicy(wide))[0]!, /have 72 parts, at most 64 can be judged/)
+})
+
+test('the example compiles', () => {
+  const file = new URL('../examples/policies/rate-limit.yaml', import.meta.url)
+  assert.deepEqual(errorsOf(readFileSync(file, 'utf8')), [])
 })

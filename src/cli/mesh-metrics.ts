@@ -68,6 +68,12 @@ function meshMetrics({ mesh }: RunningMesh, enginesEnded: number, overflowed: nu
       type: 'gauge',
       values: instances(mesh, functions),
     },
+    {
+      name: 'mayfly_quota_authority_total',
+      help: 'What whoever leases the requests of rate limits has counted.',
+      type: 'counter',
+      values: Object.entries(mesh.quotaCounters).map(([event, value]) => ({ labels: { event }, value })),
+    },
     one(
       'mayfly_label_sets_left_out',
       'Label sets that are left out of these metrics: there are too many.',

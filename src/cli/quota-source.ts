@@ -69,7 +69,7 @@ export class LazyQuota implements QuotaSource {
     return { serial, grants: asks.map(() => ({ kind: 'unavailable', retryMs: READY_MS })) }
   }
 
-  get counters(): object {
+  get counters(): Record<string, number> {
     return this.#source?.counters ?? {}
   }
 

@@ -8,7 +8,7 @@ export interface QuotaSource {
   setLimits(limits: readonly QuotaLimit[]): void
   /** Answers an engine of that node; what cannot be answered is `unavailable`. */
   answer(node: string, request: QuotaRequest): QuotaReply | Promise<QuotaReply>
-  readonly counters: object
+  readonly counters: Record<string, number>
   close(): void
 }
 
@@ -32,7 +32,7 @@ export class QuotaHub {
     else this.#answer(engine, reply)
   }
 
-  get counters(): object {
+  get counters(): Record<string, number> {
     return this.#source.counters
   }
 
