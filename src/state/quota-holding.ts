@@ -109,6 +109,8 @@ export function receiveGrant(holding: QuotaHolding, grant: QuotaGrant, sentAt: n
   const validUntil = sentAt + grant.validMs * (1 - DRIFT)
   const { until, granted } = grant
   holding.leases.push({ until, validUntil, granted, left: granted, lastUse: now })
+  // It came too late: it is given back, and asked for again.
+  if (now >= validUntil) holding.closedUntil = 0
 }
 
 /** Settles the leases that are used up or over, or all; what becomes of a lease is said once. */
