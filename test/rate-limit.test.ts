@@ -316,6 +316,26 @@ test('what does not fit a sidecar is refused where it is compiled', () => {
   assert.match(errorsOf(limitPolicy(wide))[0]!, /have 72 parts, at most 64 can be judged/)
 })
 
+test('the dearest requests are judged within their bounds', () => {
+  const names = Array.from({ length: 100 }, (_, i) => `x-${i}`)
+  const limits = Array.from({ length: 16 }, (_, limit) => ({
+    ...LIMIT,
+    name: `l${limit}`,
+    key: names.slice(limit * 4, limit * 4 + 4).map((header) => ({ header })),
+    match: [
+      ...names.slice(limit * 6, limit * 6 + 6).map((name) => ({
+        when: [{ key: `request.headers[${name}]`, values: ['*nowhere'] }],
+      })),
+      { to: [{ operation: { paths: ['/{*}/{*}/{**}/end', '/a*'] } }] },
+    ],
+  }))
+  const judge = new RateLimitJudge(sidecars, [limitPolicy(limits)])
+  const headers = names.map((name) => [name, 'v'.repeat(140)] as const)
+  const seen = judge.judge({ path: `/a${'/b'.repeat(200)}`, headers })
+  assert.equal(seen.status, 200)
+  assert.equal(seen.counters.length, 16)
+})
+
 test('the example compiles', () => {
   const file = new URL('../examples/policies/rate-limit.yaml', import.meta.url)
   assert.deepEqual(errorsOf(readFileSync(file, 'utf8')), [])
