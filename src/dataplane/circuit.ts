@@ -140,8 +140,9 @@ export class Circuits {
       const at = CIRCUITS_HEADER + i * CIRCUIT_SIZE
       bytes.writeUInt32LE(circuit.active, at + CIRCUIT_ACTIVE)
       bytes.writeUInt32LE(circuit.pending, at + CIRCUIT_PENDING)
-      // Whether a connection is ready is worth looking only where waiting is bounded.
-      const asked = circuit.settings.pool.maxPendingRequests !== null
+      // Whether a connection is ready matters only where no more requests may wait.
+      const { maxPendingRequests } = circuit.settings.pool
+      const asked = maxPendingRequests !== null && circuit.pending >= maxPendingRequests
       bytes.writeUInt32LE(asked && isReady(circuit) ? 1 : 0, at + CIRCUIT_READY)
     }
     return bytes

@@ -46,6 +46,6 @@ export const CIRCUITS_HEADER: i32 = 8
 export const CIRCUIT_ACTIVE: i32 = 0
 /** u32: requests that wait for an instance or a connection now. */
 export const CIRCUIT_PENDING: i32 = 4
-/** u32: 1 where an idle connection to a free instance is there, so that a request need not wait. */
+/** u32: 1 where an idle connection to a free instance is there, so that a request need not wait; 0 as well where CIRCUIT_PENDING is below its bound. */
 export const CIRCUIT_READY: i32 = 8
 export const CIRCUIT_SIZE: i32 = 12
