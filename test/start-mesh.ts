@@ -115,7 +115,11 @@ function waitForFile(
   folder: string,
   file: string,
   child: ChildProcess,
-): Promise<{ gateway: string; metrics: string; functions: Record<string, { host: string; egress: string }> }> {
+): Promise<{
+  gateway: string
+  metrics: string
+  functions: Record<string, { host: string; egress: string }>
+}> {
   return new Promise((resolve, reject) => {
     const watcher = watch(folder, () => {
       try {

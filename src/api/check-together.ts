@@ -143,7 +143,8 @@ function checkReserved(found: readonly Found[]): ManifestError[] {
     const account = resource.spec.template.spec.serviceAccountName
     const serviceAccount = account ?? resource.metadata.name
     if (!RESERVED_ACCOUNTS.includes(serviceAccount)) return []
-    const path = account === undefined ? ['metadata', 'name'] : ['spec', 'template', 'spec', 'serviceAccountName']
+    const path =
+      account === undefined ? ['metadata', 'name'] : ['spec', 'template', 'spec', 'serviceAccountName']
     const message = `the service account ${quote(serviceAccount)} of namespace ${quote(namespace)} is the mesh's own: choose another one`
     return [document.errorAt([...at, ...path], 'conflict', message)]
   })

@@ -56,7 +56,10 @@ export function adminHandlers(
       )
     },
     async whatIf(request) {
-      const { changed, removed } = request as { changed: { key: string; policy: string }[]; removed: string[] }
+      const { changed, removed } = request as {
+        changed: { key: string; policy: string }[]
+        removed: string[]
+      }
       const other = {
         changed: changed.map(({ key, policy }) => ({ key, policy: Buffer.from(policy, 'base64') })),
         removed,

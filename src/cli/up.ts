@@ -108,7 +108,10 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   }
   process.on('exit', clean)
   const metrics = metricsAddress && (await metricsAt(running, metricsAddress, options.metrics !== undefined))
-  const admin = await startAdminServer(socket.value, adminHandlers(running, { manifests: resolve(dir), overrides }))
+  const admin = await startAdminServer(
+    socket.value,
+    adminHandlers(running, { manifests: resolve(dir), overrides }),
+  )
   let modules = loaded.modules ?? []
   const watcher = watchManifestFolder(
     dir,

@@ -12,7 +12,8 @@ import {
 
 /** Whether the text is one that the expression takes. Where there is no room to tell, the phase fails by the writer's overflow. */
 export function automatonMatches(automaton: i32, ptr: i32, len: i32): bool {
-  if ((load<u16>(automaton + AUTOMATON_FORM) as i32) != AUTOMATON_TABLE) return stepsMatch(automaton, ptr, len)
+  if ((load<u16>(automaton + AUTOMATON_FORM) as i32) != AUTOMATON_TABLE)
+    return stepsMatch(automaton, ptr, len)
   const classOf = automaton + TABLE_CLASS_OF
   const rows = automaton + TABLE_ROWS
   const end = ptr + len

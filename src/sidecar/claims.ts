@@ -4,7 +4,17 @@
 // numbers and booleans match nothing.
 
 import { SP } from './bytes.ts'
-import { JSON_ARRAY, JSON_OBJECT, JSON_STRING, jsonFirst, jsonLen, jsonMember, jsonNext, jsonPtr, jsonType } from './json.ts'
+import {
+  JSON_ARRAY,
+  JSON_OBJECT,
+  JSON_STRING,
+  jsonFirst,
+  jsonLen,
+  jsonMember,
+  jsonNext,
+  jsonPtr,
+  jsonType,
+} from './json.ts'
 import { listMatches } from './string-list.ts'
 
 const TEXT: i32 = 1

@@ -19,7 +19,6 @@ import { MOST_TOKEN } from './layout/authentication.ts'
 import { IN_HEAD_LEN, IN_HEAD_PTR } from './layout/record.ts'
 import { inU32 } from './message.ts'
 import { isNumericDate, readNumericDate } from './numeric-date.ts'
-import { outKeep } from './writer.ts'
 import {
   BAD_ALG,
   BAD_AUD,
@@ -41,6 +40,7 @@ import {
   NO_FAILURE,
   TOO_LONG,
 } from './token-failure.ts'
+import { outKeep } from './writer.ts'
 
 /** They are compared before anything is known of the token. */
 const MOST_AUDIENCES: i32 = 128

@@ -94,7 +94,7 @@ function forward(action: i32, number: i32, replaced: i32, outcome: i32): i32 {
   if (rewritten != REWRITTEN) {
     const text = outPosition()
     if (rewritten == NO_PATH) outText('the route rewrites the path to one that does not begin with "/"')
-    else outText("the path is too long for the expression by which the route rewrites it")
+    else outText('the path is too long for the expression by which the route rewrites it')
     return refuse(500, REASON_ROUTE, text, outPosition() - text)
   }
   // What was put together may lead elsewhere than its parts.

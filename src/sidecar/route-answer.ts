@@ -2,7 +2,13 @@
 // and no field is added that Envoy would not add.
 
 import { COLON, SLASH } from './bytes.ts'
-import { DIRECTION_INGRESS, IN_LOCAL_PORT, REASON_FAULT, REASON_ROUTE, RESPONSE_FLAG_FI } from './layout/record.ts'
+import {
+  DIRECTION_INGRESS,
+  IN_LOCAL_PORT,
+  REASON_FAULT,
+  REASON_ROUTE,
+  RESPONSE_FLAG_FI,
+} from './layout/record.ts'
 import {
   ANSWER_BODY,
   ANSWER_STATUS,

@@ -86,7 +86,7 @@ function costOf(match: i32, len: i32): i64 {
   if (load<i32>(match + TEXT_MATCH_FORM) != TEXT_AUTOMATON) return 0
   const automaton = match + TEXT_MATCH_TEXT
   if ((load<u16>(automaton + AUTOMATON_FORM) as i32) == AUTOMATON_TABLE) return (len as i64) * BYTE_COST
-  return (len + 1) as i64 * ((load<u16>(automaton + PROGRAM_STEPS) as i64) * STEP_COST)
+  return ((len + 1) as i64) * ((load<u16>(automaton + PROGRAM_STEPS) as i64) * STEP_COST)
 }
 
 /** As textMatches, within the budget; beyond it nothing matches, and conditionsExhausted. */

@@ -3,7 +3,6 @@
 import { readAuthority, readHostLen } from './authority.ts'
 import { beginSearch, findFrom, matchEnd, matchStart, searchExhausted } from './automaton-program.ts'
 import { SLASH } from './bytes.ts'
-import { SCRATCH_HOST, SCRATCH_ROUTES } from './layout/scratch.ts'
 import {
   PIECE_GROUP,
   PIECE_LENGTH,
@@ -16,6 +15,7 @@ import {
   REWRITE_URI,
   WHOLE_PATH,
 } from './layout/routes.ts'
+import { SCRATCH_HOST, SCRATCH_ROUTES } from './layout/scratch.ts'
 import {
   authorityPort,
   hostPtr,
@@ -137,7 +137,8 @@ function outPieces(rewrite: i32): void {
   let piece = rewrite + load<i32>(rewrite + REWRITE_FIRST_PIECE)
   for (let left = load<i32>(rewrite + REWRITE_PIECES); left > 0; left--) {
     const group = load<i32>(piece + PIECE_GROUP)
-    if (group == PIECE_TEXT) outBytes(piece + load<i32>(piece + PIECE_VALUE), load<i32>(piece + PIECE_VALUE + 4))
+    if (group == PIECE_TEXT)
+      outBytes(piece + load<i32>(piece + PIECE_VALUE), load<i32>(piece + PIECE_VALUE + 4))
     else {
       const from = matchStart(group)
       const to = matchEnd(group)

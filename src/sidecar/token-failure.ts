@@ -52,7 +52,8 @@ const JSON: string = ' is an invalid JSON'
 const STRING: string = '] field must be a string'
 
 function tokenFailure(failure: i32): string {
-  if (failure == BAD_FORMAT) return 'is not in the form of Header.Payload.Signature with two dots and 3 sections'
+  if (failure == BAD_FORMAT)
+    return 'is not in the form of Header.Payload.Signature with two dots and 3 sections'
   if (failure == TOO_LONG) return 'is longer than 16384 bytes'
   if (failure == SEVERAL_TOKENS) return 'is not the only one'
   if (failure == BAD_PREFIX) return 'does not follow its prefix'
@@ -88,7 +89,8 @@ function outPayloadFailure(failure: i32): void {
   if (failure == BAD_PAYLOAD_JSON) return outText(JSON)
   outText(' [')
   outText(claimOf(failure))
-  if (failure == BAD_IAT || failure == BAD_NBF || failure == BAD_EXP) return outText('] field must be a number from 0 on')
+  if (failure == BAD_IAT || failure == BAD_NBF || failure == BAD_EXP)
+    return outText('] field must be a number from 0 on')
   outText(STRING)
   if (failure == BAD_AUD) outText(' or string array')
 }

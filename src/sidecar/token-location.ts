@@ -85,7 +85,8 @@ export function rulesOfLocation(): u64 {
 /** Takes the token away from what goes on; false where that needs more fields than there may be. */
 export function removeToken(): bool {
   const kind = load<i32>(location + LOCATION_KIND)
-  if (kind == LOCATION_IN_HEADER) removeFields(location + LOCATION_NAME, load<u16>(location + LOCATION_NAME_LENGTH))
+  if (kind == LOCATION_IN_HEADER)
+    removeFields(location + LOCATION_NAME, load<u16>(location + LOCATION_NAME_LENGTH))
   else if (kind == LOCATION_IN_PARAM) removeParam()
   else return removeCookie()
   return true
@@ -102,7 +103,11 @@ function lookInHeader(at: i32): bool {
   const nameLen: i32 = load<u16>(at + LOCATION_NAME_LENGTH)
   const prefix = at + LOCATION_NAME + nameLen
   const prefixLen: i32 = load<u16>(at + LOCATION_PREFIX_LENGTH)
-  for (let i = findField(at + LOCATION_NAME, nameLen, load<u32>(at + LOCATION_HASH)); i >= 0; i = nextField(i)) {
+  for (
+    let i = findField(at + LOCATION_NAME, nameLen, load<u32>(at + LOCATION_HASH));
+    i >= 0;
+    i = nextField(i)
+  ) {
     // A longer prefix of the same field has taken it.
     if (fieldDropped(i) || i == field) continue
     const value = fieldValuePtr(i)
@@ -160,7 +165,9 @@ function characterAt(p: i32, end: i32): u32 {
 }
 
 function isEscape(p: i32, end: i32): bool {
-  return load<u8>(p) == PERCENT && end - p > 2 && hexValue(load<u8>(p + 1)) < 16 && hexValue(load<u8>(p + 2)) < 16
+  return (
+    load<u8>(p) == PERCENT && end - p > 2 && hexValue(load<u8>(p + 1)) < 16 && hexValue(load<u8>(p + 2)) < 16
+  )
 }
 
 function removeParam(): void {

@@ -48,7 +48,8 @@ export function dropOutputs(section: i32): void {
 export function writeOutputs(section: i32, rule: i32): bool {
   const headerLen = load<i32>(rule + JWT_PAYLOAD_LENGTH)
   if (headerLen > 0) {
-    if (!addField(section + load<i32>(rule + JWT_PAYLOAD), headerLen, payloadPtr(), payloadLen())) return false
+    if (!addField(section + load<i32>(rule + JWT_PAYLOAD), headerLen, payloadPtr(), payloadLen()))
+      return false
   }
   let output = section + load<i32>(rule + JWT_FIRST_CLAIM)
   for (let left = load<i32>(rule + JWT_CLAIMS); left > 0; left--) {
