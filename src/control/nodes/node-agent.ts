@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import type { FunctionSpec } from '../../api/function-spec.ts'
 import type { FromEngine, ToEngine } from '../../dataplane/engine-messages.ts'
-import type { Instance } from '../../runtime/instance.ts'
-import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { ListenFailure } from '../listener-plan.ts'
 import { LocalNode, type NodePlan } from '../local-node.ts'
 import type { FromNode, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
+import { AgentSets } from './agent-sets.ts'
 import { BlobCache } from './blob-cache.ts'
 import { EngineMemory } from './engine-memory.ts'
+import type { NodeQuestion } from './node-questions.ts'
 import { isLasting, NodeState } from './node-state.ts'
-import { type NodeQuestion, readSetName } from './remote-node.ts'
 import { fromWire, toWire } from './wire-value.ts'
 
 /** A message to the control plane; defaults are left out. */
@@ -48,9 +46,7 @@ export class NodeAgent {
   readonly #state = new NodeState()
   readonly #memory = new EngineMemory()
   readonly #blobs = new BlobCache(MOST_CONTENT_BYTES)
-  readonly #sets = new Map<string, { set: InstanceSet; spec: FunctionSpec }>()
-  /** Stopping instances, each with what says that no engine uses it any more. */
-  readonly #stopping = new Map<string, () => void>()
+  readonly #sets: AgentSets
   readonly #egress = new Set<string>()
   #send: ((report: Report) => void) | null = null
   #started = false
@@ -69,6 +65,7 @@ export class NodeAgent {
       },
       notice,
     )
+    this.#sets = new AgentSets(this.#local, (report) => this.#report(report))
   }
 
   // ---- the control plane ----
@@ -100,11 +97,11 @@ export class NodeAgent {
         if (!this.#started && this.#state.complete) void this.#start()
         return
       case 'setDesired':
-        return this.#setDesired(what.value.set, what.value.count, what.value.spec)
+        return this.#sets.setDesired(what.value.set, what.value.count, what.value.spec)
       case 'drainSet':
-        return this.#drainSet(what.value.set)
+        return this.#sets.drain(what.value.set)
       case 'instanceDrained':
-        return this.#stopping.get(what.value.id)?.()
+        return this.#sets.drained(what.value.id)
       case 'openEgress':
         return void this.#openEgress(what.value.function, what.value.all)
       case 'closeEgress':
@@ -122,7 +119,7 @@ export class NodeAgent {
     const deadline = Date.now() + timeoutMs
     await this.#local.drainStep('drain-gateway', deadline)
     await this.#local.drainStep('drain', deadline)
-    for (const drained of this.#stopping.values()) drained()
+    this.#sets.allDrained()
     await this.#local.close()
   }
 
@@ -155,9 +152,7 @@ export class NodeAgent {
         pid: pid ?? 0,
         endpoints: this.#memory.endpoints(engine).map((message) => toWire(message, String)),
       })),
-      instances: [...this.#sets].flatMap(([name, { set }]) =>
-        set.instances().map((instance) => this.#stateOf(name, instance)),
-      ),
+      instances: this.#sets.states(),
     }
     this.#report({ case: 'hello', value: value as never })
   }
@@ -220,68 +215,6 @@ export class NodeAgent {
   #engineDied(engine: string, how: string): void {
     this.#memory.died(engine, this.#send !== null)
     this.#report({ case: 'engineEnded', value: { engine, how } })
-  }
-
-  // ---- instances ----
-
-  #setDesired(name: string, count: number, spec: string): void {
-    const known = this.#sets.get(name)
-    if (known) return known.set.setDesired(count)
-    if (spec === '') return
-    const read = JSON.parse(spec) as FunctionSpec
-    const { revision } = readSetName(name)
-    const set = this.#local.createSet(read, revision, {
-      starting: (instance) => this.#reportInstance(name, instance),
-      ready: (instance) => this.#reportInstance(name, instance),
-      stopping: (instance) => this.#stop(name, instance),
-      gone: (instance, why) => {
-        this.#stopping.get(instance.id)?.()
-        this.#report({ case: 'instanceGone', value: { set: name, id: instance.id, why } })
-      },
-      failed: (reason, retryAt) =>
-        this.#report({ case: 'startFailed', value: { set: name, reason, retryAt } }),
-    })
-    this.#sets.set(name, { set, spec: read })
-    set.setDesired(count)
-  }
-
-  #drainSet(name: string): void {
-    const known = this.#sets.get(name)
-    const done = () => this.#report({ case: 'setDrained', value: { set: name } })
-    if (!known) return done()
-    void known.set.drain().then(() => {
-      this.#sets.delete(name)
-      done()
-    })
-  }
-
-  #stop(name: string, instance: Instance): Promise<void> {
-    this.#reportInstance(name, instance)
-    return new Promise((resolve) => {
-      this.#stopping.set(instance.id, () => {
-        this.#stopping.delete(instance.id)
-        resolve()
-      })
-    })
-  }
-
-  #reportInstance(name: string, instance: Instance): void {
-    this.#report({ case: 'instanceState', value: this.#stateOf(name, instance) })
-  }
-
-  #stateOf(set: string, instance: Instance) {
-    const { id, state, address, pid, startedAt, readyAfterMs } = instance
-    return {
-      set,
-      id,
-      state,
-      host: address.host,
-      port: address.port,
-      pid: pid ?? 0,
-      startedAt,
-      readyAfterMs: readyAfterMs ?? -1,
-      egressUrl: this.#local.egressUrl(instance.function, id) ?? '',
-    }
   }
 
   async #openEgress(key: string, all: boolean): Promise<void> {

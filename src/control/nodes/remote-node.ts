@@ -5,8 +5,10 @@ import type { InstanceListener } from '../../runtime/instance.ts'
 import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { MeshNode, NodeEvents } from '../mesh-node.ts'
 import type { EngineUp, FromNode, Hello, InstanceState, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
+import { type NodeQuestion, NodeQuestions } from './node-questions.ts'
 import { isLasting } from './node-state.ts'
 import { RemoteSet } from './remote-set.ts'
+import { readSetName, setName } from './set-name.ts'
 import { contentHash, fromWire, toWire } from './wire-value.ts'
 
 /** A message for a node; defaults are left out. */
@@ -22,8 +24,6 @@ export interface NodeStream {
   send(order: Order, contents: { hash: string; bytes: Uint8Array }[]): void
 }
 
-/** A node answers a question within this time or is taken to have no answer, in milliseconds. */
-const ANSWER_MS = 2_500
 /** Contents that a node is known to hold are remembered up to this number. */
 const MOST_HELD = 100_000
 
@@ -39,11 +39,10 @@ export class RemoteNode implements MeshNode {
     string,
     { all: boolean; url: string | null; opened: PromiseWithResolvers<void> }
   >()
-  readonly #questions = new Map<number, (value: unknown) => void>()
+  readonly #questions = new NodeQuestions()
   #held = new Set<string>()
   #stream: NodeStream | null = null
   #hello: Hello
-  #nextQuestion = 1
 
   constructor(name: string, hello: Hello, events: NodeEvents) {
     this.name = name
@@ -96,8 +95,7 @@ export class RemoteNode implements MeshNode {
   detach(stream: NodeStream): void {
     if (this.#stream !== stream) return
     this.#stream = null
-    for (const answered of this.#questions.values()) answered(undefined)
-    this.#questions.clear()
+    this.#questions.giveUp()
   }
 
   /** The node does not come back: all that it had is gone. */
@@ -142,7 +140,10 @@ export class RemoteNode implements MeshNode {
         return egress.opened.resolve()
       }
       case 'answer':
-        return this.#questions.get(what.value.id)?.(fromWire(what.value.value, () => undefined))
+        return this.#questions.answered(
+          what.value.id,
+          fromWire(what.value.value, () => undefined),
+        )
     }
   }
 
@@ -176,17 +177,9 @@ export class RemoteNode implements MeshNode {
   /** Asks the node itself; undefined where it does not answer in time. */
   ask(question: NodeQuestion): Promise<unknown> {
     if (!this.#stream) return Promise.resolve(undefined)
-    const id = this.#nextQuestion++
-    return new Promise((resolve) => {
-      const answered = (value: unknown) => {
-        clearTimeout(timer)
-        this.#questions.delete(id)
-        resolve(value)
-      }
-      const timer = setTimeout(answered, ANSWER_MS, undefined)
-      this.#questions.set(id, answered)
-      this.#withContents((text) => ({ case: 'ask', value: { id, question: text } }), question)
-    })
+    return this.#questions.ask((id) =>
+      this.#withContents((text) => ({ case: 'ask', value: { id, question: text } }), question),
+    )
   }
 
   openEgress(key: string, engines: 'all' | 'one'): Promise<void> {
@@ -300,20 +293,4 @@ export class RemoteNode implements MeshNode {
   #order(order: Order): void {
     this.#stream?.send(order, [])
   }
-}
-
-/** What a node itself is asked. */
-export type NodeQuestion =
-  | { kind: 'engines'; query: EngineQuery }
-  | { kind: 'usage' }
-  | { kind: 'logs'; function: string; tail: number }
-  | { kind: 'drain'; type: 'drain-gateway' | 'drain'; deadline: number }
-
-export function setName(key: string, revision: string): string {
-  return `${key}@${revision}`
-}
-
-export function readSetName(name: string): { key: string; revision: string } {
-  const at = name.lastIndexOf('@')
-  return { key: name.slice(0, at), revision: name.slice(at + 1) }
 }
