@@ -121,7 +121,7 @@ async function sitAgain(
   pending: Promise<void>[],
 ): Promise<Decision> {
   const lasting = { ...sitting, random: Buffer.from(sitting.random) }
-  const { policy } = duty.entry
+  const { policyHash } = duty.entry.slice
   engine.counters.requestsWaiting++
   try {
     await Promise.all(pending)
@@ -134,7 +134,7 @@ async function sitAgain(
   if (open(engine, lasting).kind !== 'opened')
     return { kind: 'failed', reason: 'the same head is read in two ways' }
   // Another policy has come into force meanwhile: it asks its own questions.
-  if (duty.entry.policy !== policy) answers.length = 0
+  if (duty.entry.slice.policyHash !== policyHash) answers.length = 0
   return sit(engine, lasting, duty, answers, run)
 }
 
