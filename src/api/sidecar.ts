@@ -56,7 +56,9 @@ const ingressListener = mapping({
   captureMode: word(['DEFAULT', 'NONE'], { IPTABLES: OWN_LISTENERS }).optional(),
   defaultEndpoint: text(checkDefaultEndpoint).optional(),
   tls: unsupported('the mesh does TLS itself: remove the field'),
-  connectionPool: unsupported('connection pools are not available yet: remove the field'),
+  connectionPool: unsupported(
+    'connections are bounded where they are made: write a DestinationRule, or remove the field',
+  ),
 })
 
 const sidecarSpec = across(
@@ -68,7 +70,9 @@ const sidecarSpec = across(
       mode: word(['REGISTRY_ONLY'], { ALLOW_ANY: OUTSIDE }).default('REGISTRY_ONLY'),
       egressProxy: unsupported(OUTSIDE),
     }).optional(),
-    inboundConnectionPool: unsupported('connection pools are not available yet: remove the field'),
+    inboundConnectionPool: unsupported(
+      'connections are bounded where they are made: write a DestinationRule, or remove the field',
+    ),
   }),
   checkSpec,
 )
