@@ -3,7 +3,7 @@ import { DIRECTION_INBOUND, DIRECTION_INGRESS, DIRECTION_OUTBOUND } from '../sid
 import type { EngineContext } from './engine-context.ts'
 import type { ListenerRole } from './engine-messages.ts'
 import type { EngineNode } from './engine-node.ts'
-import type { Origin } from './http1/admit.ts'
+import type { Origin } from './http1/admission.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import { ipBytes } from './ip-bytes.ts'
 import { NodeListener } from './node-listener.ts'

@@ -3,9 +3,11 @@ import { RESPONSE_FLAG_DC } from '../../sidecar/layout/record.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { headTimedOut } from '../refusal.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
-import { type Admission, admit, type Origin, refusedBeforeHead } from './admit.ts'
+import type { Admission, Origin } from './admission.ts'
+import { admit } from './admit.ts'
 import { Exchange } from './exchange.ts'
 import { answerRefused } from './local-reply.ts'
+import { refusedBeforeHead } from './refused-request.ts'
 
 /** A client that has shut down its sending side still gets an answer that is ready within this time, in milliseconds; after it, the request counts as abandoned. */
 const HALF_CLOSED_MS = 250

@@ -12,7 +12,7 @@ import type { MeteredExchange } from '../exchange-metrics.ts'
 import { ExchangeScope } from '../exchange-scope.ts'
 import { type ExchangeFigures, fillLogLine } from '../log-line.ts'
 import type { Observed } from '../sidecar.ts'
-import type { JudgedStage } from './admit.ts'
+import type { JudgedStage } from './admission.ts'
 
 /** A request that has been answered, or given up: what is counted, logged and kept of it. */
 export interface ExchangeRecord {

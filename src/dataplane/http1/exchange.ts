@@ -2,7 +2,7 @@ import { OUT_FLAG_KEEP_ALIVE, RESPONSE_FLAG_DI, RESPONSE_FLAG_UC } from '../../s
 import { FAILURE_RESET, FAILURE_TIMEOUT } from '../../sidecar/layout/retry.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { attemptTimedOut, badUpstream, type Refusal } from '../refusal.ts'
-import type { Admitted } from './admit.ts'
+import type { Admitted } from './admission.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { Delivery, type DeliveryUser } from './delivery.ts'
 import { boundsOf, refusalOf } from './exchange-bounds.ts'

@@ -7,7 +7,7 @@ import { withHop } from '../hop.ts'
 import type { EndpointSource } from '../hosted-instances.ts'
 import type { NodeLink } from '../node-link.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
-import type { Admitted } from './admit.ts'
+import type { Admitted } from './admission.ts'
 
 /** The line of a reply by which an engine tells the sender that the instance was not reached. */
 export const UNDELIVERED = 'x-mayfly-undelivered: 1\r\n'

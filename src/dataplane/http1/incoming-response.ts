@@ -7,7 +7,7 @@ import {
 import type { EngineContext } from '../engine-context.ts'
 import type { Refusal } from '../refusal.ts'
 import type { AttemptFacts, Observed } from '../sidecar.ts'
-import type { Stage } from './admit.ts'
+import type { Stage } from './admission.ts'
 import type { BodyRelay } from './body-relay.ts'
 import { judgeResponse } from './response-head.ts'
 

@@ -2,7 +2,7 @@ import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
 import type { AttemptFacts, Observed } from '../sidecar.ts'
-import type { Refused, Stage } from './admit.ts'
+import type { Refused, Stage } from './admission.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { recordExchange } from './exchange-record.ts'
 

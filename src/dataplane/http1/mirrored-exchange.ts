@@ -1,7 +1,7 @@
 import type { Endpoint } from '../endpoint-set.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
-import type { Admitted } from './admit.ts'
+import type { Admitted } from './admission.ts'
 import { BodyRelay } from './body-relay.ts'
 import { ExchangeMeter } from './exchange-meter.ts'
 import { recordExchange } from './exchange-record.ts'

@@ -8,9 +8,10 @@ import type { FunctionEntry } from '../function-table.ts'
 import { type Client, judge, open, type Sitting } from '../needs.ts'
 import type { ConnectionFacts } from '../sidecar.ts'
 import type { TakenRoute } from '../taken-route.ts'
-import { type Admission, type Admitted, judgedStage, settle } from './admit.ts'
+import { type Admission, type Admitted, judgedStage } from './admission.ts'
 import { MirroredExchange } from './mirrored-exchange.ts'
 import { openDestination } from './other-function.ts'
+import { settle } from './settlement.ts'
 
 /** What copies are made of. */
 export interface Mirroring {

@@ -2,7 +2,7 @@ import type { EngineContext } from '../engine-context.ts'
 import { answerAtOnce } from '../needs.ts'
 import type { Refusal } from '../refusal.ts'
 import type { AttemptFacts, Observed, ResponseDecision } from '../sidecar.ts'
-import type { Stage } from './admit.ts'
+import type { Stage } from './admission.ts'
 
 export type JudgedResponse =
   | { kind: 'incomplete' }
