@@ -1,30 +1,18 @@
-import type { QuotaLimit } from '../policy/quota-limit.ts'
 import {
   closeHolding,
   expectedDemand,
   holds,
-  newHolding,
   type QuotaHolding,
   receiveGrant,
   settleLeases,
   takeOne,
 } from './quota-holding.ts'
+import { QuotaHoldings } from './quota-holdings.ts'
 import type { QuotaAsk, QuotaReply, QuotaRequest, QuotaSettlement } from './quota-message.ts'
+import { outcome, type QuotaClaim, type QuotaOutcome, refuses } from './quota-outcome.ts'
+import { type QuotaWaiter, QuotaWaiters } from './quota-waiters.ts'
 
-/** One limit by which a request is judged, and the descriptor of its counter. */
-export interface QuotaClaim {
-  readonly limit: QuotaLimit
-  readonly descriptor: string
-}
-
-/** What a limit says of a request, in the order of its claims. Times in milliseconds from now. */
-export interface QuotaOutcome {
-  /** `untouched`: something is left, and nothing was taken since another limit refuses. */
-  readonly state: 'taken' | 'refused' | 'unavailable' | 'untouched'
-  readonly remaining: number
-  readonly resetMs: number
-  readonly retryMs: number
-}
+export type { QuotaClaim, QuotaOutcome } from './quota-outcome.ts'
 
 export interface QuotaClientHooks {
   /** Milliseconds; never goes back, and never runs slower than the authority's clock. */
@@ -51,16 +39,6 @@ export function newQuotaCounters() {
   }
 }
 
-interface Waiter {
-  readonly number: number
-  readonly holdings: readonly QuotaHolding[]
-  readonly done: (outcomes: QuotaOutcome[]) => void
-  readonly deadline: number
-  rounds: number
-}
-
-/** Counters of which an engine keeps leases and answers. */
-const MOST_HOLDINGS = 16_384
 const MOST_WAITERS = 8_192
 /** So long a request waits for quota, and so often it may lose what it waited for to others. */
 const WAIT_MS = 1_000
@@ -72,19 +50,16 @@ const UNANSWERED_MS = 100
 const LOST_MS = 5
 /** When to come again where there is no room. */
 const NO_ROOM_MS = 1_000
-/** Holdings that are looked at for one that can make room. */
-const EVICTION_TRIES = 16
 const MOST_SAMPLES = 8
 
 /** An engine's side of the limits: it lets requests through by what it has leased, and asks where that does not do. */
 export class QuotaClient {
   readonly counters = newQuotaCounters()
   readonly #hooks: QuotaClientHooks
-  readonly #holdings = new Map<string, QuotaHolding>()
+  readonly #holdings: QuotaHoldings
   /** Those with leases. */
   readonly #leased = new Set<QuotaHolding>()
-  readonly #waiters = new Set<Waiter>()
-  readonly #waiting = new Map<QuotaHolding, Set<Waiter>>()
+  readonly #waiters = new QuotaWaiters()
   readonly #toAsk = new Set<QuotaHolding>()
   #settlements: QuotaSettlement[] = []
   readonly #sent = new Map<number, { at: number; holdings: QuotaHolding[] }>()
@@ -96,6 +71,9 @@ export class QuotaClient {
 
   constructor(hooks: QuotaClientHooks) {
     this.#hooks = hooks
+    const isNeeded = (holding: QuotaHolding) =>
+      holding.leases.length > 0 || holding.asked || this.#waiters.countAt(holding) > 0
+    this.#holdings = new QuotaHoldings(hooks.hash, isNeeded)
   }
 
   /**
@@ -106,7 +84,7 @@ export class QuotaClient {
     const now = this.#hooks.clock()
     const holdings: QuotaHolding[] = []
     for (const { limit, descriptor } of claims) {
-      const holding = this.#holding(limit, descriptor, now)
+      const holding = this.#holdings.of(limit, descriptor, now)
       if (!holding) return this.#noRoom(claims)
       holdings.push(holding)
     }
@@ -116,7 +94,9 @@ export class QuotaClient {
     this.counters.waited++
     const number = this.#arrivals++
     const deadline = now + (this.#silent ? SILENT_WAIT_MS : WAIT_MS)
-    this.#wait({ number, holdings, done, deadline, rounds: 0 }, now)
+    const waiter = { number, holdings, done, deadline, rounds: 0 }
+    this.#waiters.add(waiter)
+    this.#askFor(waiter, now)
     return null
   }
 
@@ -127,7 +107,7 @@ export class QuotaClient {
     const holdings = [...this.#toAsk]
     this.#toAsk.clear()
     const asks = holdings.map((holding): QuotaAsk => {
-      const waiting = Math.max(0, this.#waitingFor(holding) - holds(holding, now))
+      const waiting = Math.max(0, this.#waiters.countAt(holding) - holds(holding, now))
       const ahead = expectedDemand(holding, now)
       holding.taken = 0
       holding.askedAt = now
@@ -174,7 +154,7 @@ export class QuotaClient {
       }
       this.#goOn(holdings, now)
     }
-    for (const waiter of this.#waiters) if (now >= waiter.deadline) this.#giveUp(waiter, 'unavailable', now)
+    for (const waiter of this.#waiters.overdue(now)) this.#giveUp(waiter, 'unavailable', now)
     this.flush()
   }
 
@@ -192,32 +172,6 @@ export class QuotaClient {
     this.flush()
   }
 
-  #holding(limit: QuotaLimit, descriptor: string, now: number): QuotaHolding | null {
-    const name = limit.id + descriptor
-    const known = this.#holdings.get(name)
-    if (known) {
-      known.limit = limit
-      return known
-    }
-    if (this.#holdings.size >= MOST_HOLDINGS && !this.#makeRoom()) return null
-    const holding = newHolding(limit, this.#hooks.hash(descriptor), now)
-    this.#holdings.set(name, holding)
-    return holding
-  }
-
-  #makeRoom(): boolean {
-    let tries = EVICTION_TRIES
-    for (const [name, holding] of this.#holdings) {
-      const idle = holding.leases.length === 0 && !holding.asked && !this.#waiting.has(holding)
-      if (idle) {
-        this.#holdings.delete(name)
-        return true
-      }
-      if (--tries === 0) break
-    }
-    return false
-  }
-
   /** The outcomes, with one request taken from each limit where none refuses; null where something must be asked first. */
   #judge(holdings: readonly QuotaHolding[], now: number): QuotaOutcome[] | null {
     let refused = false
@@ -228,9 +182,7 @@ export class QuotaClient {
       else if (refuses(holding)) refused = true
     }
     if (unknown && !refused) return null
-    if (refused) this.counters.refused++
-    else this.counters.taken++
-    return holdings.map((holding) => {
+    const outcomes = holdings.map((holding) => {
       if (holds(holding, now) === 0 && now < holding.closedUntil) {
         return outcome(holding, holding.saying === 'used-up' ? 'refused' : 'unavailable', now)
       }
@@ -238,6 +190,10 @@ export class QuotaClient {
       this.#takeFrom(holding, now)
       return outcome(holding, 'taken', now)
     })
+    if (!refused) this.counters.taken++
+    else if (outcomes.some(({ state }) => state === 'refused')) this.counters.refused++
+    else this.counters.unavailable++
+    return outcomes
   }
 
   #takeFrom(holding: QuotaHolding, now: number): void {
@@ -253,19 +209,10 @@ export class QuotaClient {
     return claims.map(() => ({ state: 'refused', remaining: 0, resetMs: NO_ROOM_MS, retryMs: NO_ROOM_MS }))
   }
 
-  #wait(waiter: Waiter, now: number): void {
-    this.#waiters.add(waiter)
-    for (const holding of waiter.holdings) {
-      const others = this.#waiting.get(holding)
-      if (others) others.add(waiter)
-      else this.#waiting.set(holding, new Set([waiter]))
-    }
-    this.#askFor(waiter, now)
-  }
-
-  #askFor({ holdings }: Waiter, now: number): void {
+  #askFor({ holdings }: QuotaWaiter, now: number): void {
     for (const holding of holdings) {
-      if (now >= holding.closedUntil && holds(holding, now) < this.#waitingFor(holding)) this.#want(holding)
+      if (now >= holding.closedUntil && holds(holding, now) < this.#waiters.countAt(holding))
+        this.#want(holding)
     }
   }
 
@@ -276,14 +223,9 @@ export class QuotaClient {
     this.#hooks.flushSoon()
   }
 
-  #waitingFor(holding: QuotaHolding): number {
-    return this.#waiting.get(holding)?.size ?? 0
-  }
-
   /** Looks again at the requests that wait for one of these, in the order in which they came. */
   #goOn(holdings: readonly QuotaHolding[], now: number): void {
-    const waiters = new Set(holdings.flatMap((holding) => [...(this.#waiting.get(holding) ?? [])]))
-    for (const waiter of [...waiters].sort((a, b) => a.number - b.number)) {
+    for (const waiter of this.#waiters.at(holdings)) {
       const outcomes = this.#judge(waiter.holdings, now)
       if (outcomes) this.#finish(waiter, outcomes)
       else if (++waiter.rounds < MOST_ROUNDS) this.#askFor(waiter, now)
@@ -292,7 +234,7 @@ export class QuotaClient {
   }
 
   /** What the request still waits for is taken for refused, or for unavailable. */
-  #giveUp(waiter: Waiter, saying: QuotaHolding['saying'], now: number): void {
+  #giveUp(waiter: QuotaWaiter, saying: QuotaHolding['saying'], now: number): void {
     for (const holding of waiter.holdings) {
       if (holds(holding, now) > 0 || now < holding.closedUntil) continue
       closeHolding(holding, saying, now, saying === 'used-up' ? LOST_MS : UNANSWERED_MS)
@@ -300,33 +242,13 @@ export class QuotaClient {
     this.#finish(waiter, this.#judge(waiter.holdings, now)!)
   }
 
-  #finish(waiter: Waiter, outcomes: QuotaOutcome[]): void {
-    this.#waiters.delete(waiter)
-    for (const holding of waiter.holdings) {
-      const others = this.#waiting.get(holding)
-      others?.delete(waiter)
-      if (others?.size === 0) this.#waiting.delete(holding)
-    }
+  #finish(waiter: QuotaWaiter, outcomes: QuotaOutcome[]): void {
+    this.#waiters.remove(waiter)
     waiter.done(outcomes)
   }
 
   #settle(holding: QuotaHolding, now: number, all: boolean): void {
     this.#settlements.push(...settleLeases(holding, now, all))
     if (holding.leases.length === 0) this.#leased.delete(holding)
-  }
-}
-
-/** Whether what it says now refuses requests. */
-function refuses({ saying, limit }: QuotaHolding): boolean {
-  return !limit.dryRun && (saying === 'used-up' || limit.onUnavailable === 'deny')
-}
-
-function outcome(holding: QuotaHolding, state: QuotaOutcome['state'], now: number): QuotaOutcome {
-  return {
-    state,
-    remaining: state === 'refused' ? 0 : holding.remaining + holds(holding, now),
-    // A sliding window forgets by whole buckets, a little late.
-    resetMs: Math.min(holding.limit.windowMs, Math.max(0, holding.resetAt - now)),
-    retryMs: Math.max(0, holding.retryAt - now),
   }
 }
