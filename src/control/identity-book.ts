@@ -44,7 +44,7 @@ export class IdentityBook {
     this.#newTicketKeys()
     const lookMs = Math.min(LONGEST_LOOK_MS, options.authority.svidLifetimeMs / 20)
     this.#timers = [
-      setInterval(() => void this.#renew(), lookMs),
+      setInterval(() => void this.renew(), lookMs),
       setInterval(() => {
         this.#newTicketKeys()
         options.trustChanged()
@@ -159,9 +159,10 @@ export class IdentityBook {
     }
   }
 
-  async #renew(): Promise<void> {
+  /** Makes anew what has passed half its life; called now and then. */
+  async renew(): Promise<void> {
     const now = Date.now()
-    for (const [principal, made] of this.#svids) {
+    for (const [principal, made] of [...this.#svids]) {
       try {
         const { renewAt } = await made
         if (this.#svids.get(principal) === made && now >= renewAt) await this.#reissue(principal)

@@ -58,14 +58,12 @@ export class NodeIdentities {
     for (const principal of remove) {
       this.#slices.delete(principal)
       this.#contexts.delete(principal)
+      this.#tell(principal, null)
     }
     for (const slice of upsert) {
       this.#slices.set(slice.principal, slice)
       this.#contexts.delete(slice.principal)
-      const waiting = this.#waiting.get(slice.principal)
-      if (!waiting) continue
-      const identity = this.get(slice.principal)
-      for (const waiter of [...waiting]) waiter(identity)
+      if (this.#waiting.has(slice.principal)) this.#tell(slice.principal, this.get(slice.principal))
     }
   }
 
@@ -112,6 +110,10 @@ export class NodeIdentities {
       epoch,
       notAfter,
     }))
+  }
+
+  #tell(principal: string, identity: Identity | null): void {
+    for (const waiter of [...(this.#waiting.get(principal) ?? [])]) waiter(identity)
   }
 
   #keep(slice: IdentitySlice): Identity {
