@@ -1,0 +1,27 @@
+// The function under chaos: it writes down what it is asked and when, for the checker.
+
+import { appendFileSync } from 'node:fs'
+
+const { CHAOS_LOG, MAYFLY_INSTANCE = '', MAYFLY_FUNCTION = '' } = process.env
+const file = `${CHAOS_LOG}/${MAYFLY_INSTANCE}.log`
+
+function note(what: object): void {
+  const at = Number(process.hrtime.bigint() / 1_000n) / 1_000
+  appendFileSync(
+    file,
+    `${JSON.stringify({ ...what, instance: MAYFLY_INSTANCE, function: MAYFLY_FUNCTION, at })}\n`,
+  )
+}
+
+note({ what: 'start', pid: process.pid })
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const { searchParams } = new URL(request.url)
+    const id = searchParams.get('id') ?? ''
+    note({ what: 'begin', id })
+    await new Promise((resolve) => setTimeout(resolve, Number(searchParams.get('ms'))))
+    note({ what: 'end', id })
+    return Response.json({ id, instance: MAYFLY_INSTANCE })
+  },
+}
