@@ -73,7 +73,10 @@ export function whatIfReport(
     report.skipped += skipped + dropped
     for (const pair of outcomes) noteChange(report, changes, pair, running, next)
   }
-  report.changes = [...changes.values()].sort((a, b) => b.count - a.count)
+  // The same for the same requests, whichever engine answers first.
+  report.changes = [...changes]
+    .sort(([a, one], [b, other]) => other.count - one.count || (a < b ? -1 : 1))
+    .map(([, change]) => change)
   return report
 }
 

@@ -41,7 +41,7 @@ export function newQuotaCounters() {
 
 const MOST_WAITERS = 8_192
 /** So long a request waits for quota, and so often it may lose what it waited for to others. */
-const WAIT_MS = 1_000
+const WAIT_MS = 3_000
 /** The same where the last answer did not come. */
 const SILENT_WAIT_MS = 50
 const MOST_ROUNDS = 8

@@ -73,7 +73,7 @@ function generate(load: Load): void {
       host: gateway.hostname,
       port: gateway.port,
       path: `/work?ms=${load.askedMs[index]}&mode=${load.work}${memory}`,
-      headers: { host: target.host },
+      headers: { ...load.headers, host: target.host },
     })
     const timer = setTimeout(
       () => fail(exchange, 'timeout', `no whole answer within ${load.timeoutMs} ms`),

@@ -11,6 +11,8 @@ export interface Load {
   readonly gateway: string
   /** The functions, by the Host field that reaches them and the name that they answer with. */
   readonly targets: readonly { readonly host: string; readonly name: string }[]
+  /** Fields of each request beside Host. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly work: Work
   /** Whether functions take the memory of `memoryMb`. */
   readonly memory: boolean

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { ownPolicies, sharedPolicies } from './nine-policies.ts'
 import { type Checked, refused } from './problem.ts'
 import type { TraceFunction } from './trace.ts'
 
@@ -20,13 +21,14 @@ export function functionKey(one: TraceFunction): string {
 /**
  * Writes a folder that `mayfly up` can run too: a Knative Service for each function, the policies that allow it to be
  * invoked from outside and no more, and the module that they all run. The mesh's access log goes to `accessLog`. A folder
- * that holds anything else is refused, since that would be run as well.
+ * that holds anything else is refused, since that would be run as well. With `all`, every function has all nine policies.
  */
 export async function writeManifests(
   folder: string,
   functions: readonly TraceFunction[],
   concurrency: number,
   accessLog: string,
+  all: AllPolicies | null = null,
 ): Promise<Checked<undefined>> {
   await mkdir(folder, { recursive: true })
   const foreign = (await readdir(folder)).find((name) => !FILES.includes(name))
@@ -44,9 +46,22 @@ export async function writeManifests(
   )
   await writeFile(
     join(folder, 'policies.yaml'),
-    documents([meshConfig(resolve(accessLog)), telemetry(), ...functions.map(invocable)]),
+    documents([meshConfig(resolve(accessLog), all), telemetry(), ...policiesOf(functions, all)]),
   )
   return { ok: true, value: undefined }
+}
+
+/** What all nine policies need beside the manifests. */
+export interface AllPolicies {
+  readonly jwks: string
+  /** Port of the collector that spans go to, on this machine. */
+  readonly collectorPort: number
+}
+
+function policiesOf(functions: readonly TraceFunction[], all: AllPolicies | null): object[] {
+  if (all === null) return functions.map(invocable)
+  const own = functions.flatMap((one) => ownPolicies(one, NAMESPACE, TIMEOUT_SECONDS))
+  return [...sharedPolicies(NAMESPACE, all.jwks), ...own]
 }
 
 /** As InVitro deploys it: from zero, and an instance is full only when its concurrency is. */
@@ -102,7 +117,7 @@ function telemetry() {
 }
 
 /** Requests wait for an instance as long as a whole one may take: a replay is to show queues, not to cut them short. */
-function meshConfig(accessLog: string) {
+function meshConfig(accessLog: string, all: AllPolicies | null) {
   return {
     apiVersion: 'mayfly.dev/v1',
     kind: 'MeshConfig',
@@ -110,6 +125,12 @@ function meshConfig(accessLog: string) {
     spec: {
       accessLogFile: accessLog,
       accessLogEncoding: 'JSON',
+      ...(all && {
+        extensionProviders: [
+          { name: 'collector', opentelemetry: { service: '127.0.0.1', port: all.collectorPort } },
+        ],
+        defaultProviders: { tracing: ['collector'] },
+      }),
       limits: { maxQueuedRequests: 100_000, queueTimeoutMs: TIMEOUT_SECONDS * 1000 },
     },
   }

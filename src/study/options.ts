@@ -1,6 +1,7 @@
 import { ARRIVALS, type Arrival } from './arrivals.ts'
 import { WORK, type Work } from './load-protocol.ts'
 import { MESH, type MeshMode } from './mesh.ts'
+import { POLICIES, type Policies } from './nine-policies.ts'
 import type { Checked, Problem } from './problem.ts'
 
 /** What `mayfly replay` was asked for, checked. */
@@ -12,6 +13,8 @@ export interface ReplayOptions {
   readonly mesh: MeshMode
   /** Absent: 1, no division. */
   readonly nodes?: number
+  /** Absent: few. */
+  readonly policies?: Policies
   readonly work: Work
   readonly arrival: Arrival
   readonly seed: number
@@ -47,6 +50,11 @@ export const REPLAY_FLAGS: readonly {
     flags: '--nodes <n>',
     description:
       'divide the mesh into nodes that speak mutual TLS: the gateway on one of its own, instances on the others',
+  },
+  {
+    flags: '--policies <which>',
+    description:
+      'few: authorization, tracing and access log; nine: all that the mesh has on each function, with a token on each request',
   },
   {
     flags: '--work <kind>',
@@ -95,6 +103,7 @@ export function replayOptions(raw: RawReplayOptions): Checked<ReplayOptions> {
     speedup: number('speedup', 0.001, 1000, 'fraction'),
     mesh: choice('mesh', MESH),
     ...(raw.nodes !== undefined && { nodes: number('nodes', 1, 16) }),
+    ...(raw.policies !== undefined && { policies: choice('policies', POLICIES) }),
     work: choice('work', WORK),
     arrival: choice('arrival', ARRIVALS),
     seed: number('seed', 0, Number.MAX_SAFE_INTEGER),

@@ -6,12 +6,14 @@ import { runLoad } from './load.ts'
 import type { Load } from './load-protocol.ts'
 import { functionKey, TIMEOUT_SECONDS, writeManifests } from './manifests.ts'
 import type { Mesh, StartMesh } from './mesh.ts'
+import { makeToken } from './nine-policies.ts'
 import type { ReplayOptions } from './options.ts'
 import { INSTANCE_BYTES, type Peak, peakOf } from './peak.ts'
 import { makePlan, type Plan } from './plan.ts'
 import type { Problem } from './problem.ts'
 import { type Screen, showProgress } from './progress.ts'
 import { writeReport } from './report.ts'
+import { type SpanSink, startSpanSink } from './span-sink.ts'
 import { type Summary, summarize } from './summary.ts'
 import { readTrace } from './trace.ts'
 import { sampleUsage } from './usage-samples.ts'
@@ -73,6 +75,32 @@ async function replay(
   const warnings = memoryWarnings(peak, options)
   for (const warning of warnings) screen.write(`WARNING: ${warning}\n`)
 
+  if (options.policies !== 'nine')
+    return drive({ options, plan, peak, warnings, startMesh }, { screen, signal }, null)
+  const sink = await startSpanSink()
+  try {
+    return await drive({ options, plan, peak, warnings, startMesh }, { screen, signal }, sink)
+  } finally {
+    sink.close()
+  }
+}
+
+/** A replay whose trace was read and planned. */
+interface Prepared {
+  options: ReplayOptions
+  plan: Plan
+  peak: Peak
+  warnings: string[]
+  startMesh: StartMesh
+}
+
+/** With all policies spans go to the collector; without one they are few. */
+async function drive(
+  { options, plan, peak, warnings, startMesh }: Prepared,
+  { screen, signal }: Surroundings,
+  collector: SpanSink | null,
+): Promise<ReplayResult> {
+  const token = collector && makeToken(Math.floor(Date.now() / 1000))
   const manifests = resolve(options.out, 'manifests')
   await mkdir(options.out, { recursive: true })
   const written = await writeManifests(
@@ -80,6 +108,7 @@ async function replay(
     plan.functions,
     options.concurrency,
     join(options.out, 'access.log'),
+    token && collector && { jwks: token.jwks, collectorPort: collector.port },
   )
   if (!written.ok) return { kind: 'refused', problems: written.problems, exitCode: 2 }
 
@@ -88,7 +117,7 @@ async function replay(
   )
   const mesh = await startMesh(manifests, { mesh: options.mesh, nodes: options.nodes ?? 1 })
   try {
-    const load = loadOf(plan, options, mesh)
+    const load = loadOf(plan, options, mesh, token?.token ?? null)
     const progress = showProgress(plan.fireUs.length, screen)
     const usage = await sampleUsage(mesh)
     const result = await runLoad(load, progress.update, signal)
@@ -114,11 +143,12 @@ async function replay(
   }
 }
 
-function loadOf(plan: Plan, options: ReplayOptions, mesh: Mesh): Load {
+function loadOf(plan: Plan, options: ReplayOptions, mesh: Mesh, token: string | null): Load {
   return {
     kind: 'load',
     gateway: mesh.gateway,
     targets: plan.functions.map((one) => ({ host: mesh.host(functionKey(one)), name: one.name })),
+    ...(token !== null && { headers: { authorization: `Bearer ${token}` } }),
     work: options.work,
     memory: options.memory,
     timeoutMs: CLIENT_TIMEOUT_MS,

@@ -110,10 +110,10 @@ test('a rule that is written anew changes verdicts, told with both rules and exa
     needs: [],
   }
   assert.equal(found.changes.length, 1)
-  assert.deepEqual(found.changes[0]!.from, {
-    ...from,
-    rule: `test/front rule 0 (${join(mesh.dir, 'policies.yaml')}:1)`,
-  })
+  const { rule, ...was } = found.changes[0]!.from
+  assert.deepEqual({ ...was, rule: null }, { ...from, rule: null })
+  // The path is as short as it may be from where the command runs.
+  assert.match(rule!, /^test\/front rule 0 \(.*policies\.yaml:1\)$/)
   assert.deepEqual(found.changes[0]!.to, { ...from, outcome: 'denied', status: 403, rule: null })
   const targets = found.changes[0]!.examples.map(
     ({ method, target, from: caller }) => `${method} ${target} ${caller}`,

@@ -1,0 +1,37 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** A collector that takes spans (OTLP over HTTP) and counts what it got. */
+export interface SpanSink {
+  readonly port: number
+  readonly requests: number
+  readonly bytes: number
+  close(): void
+}
+
+export async function startSpanSink(): Promise<SpanSink> {
+  let requests = 0
+  let bytes = 0
+  const server = createServer((request, response) => {
+    requests++
+    request.on('data', (part: Buffer) => {
+      bytes += part.length
+    })
+    request.on('end', () => response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    port,
+    get requests() {
+      return requests
+    },
+    get bytes() {
+      return bytes
+    },
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
