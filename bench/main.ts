@@ -13,9 +13,13 @@ const root = join(import.meta.dirname, '..')
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   sandbox: async () => (await import('./sandbox.ts')).sandbox,
   forward: async () => (await import('./forward.ts')).forward,
+  policies: async () => (await import('./policies.ts')).policies,
+  ablation: async () => (await import('./ablation.ts')).ablation,
   memory: async () => (await import('./memory.ts')).memory,
   up: async () => (await import('./up.ts')).up,
 }
+
+const needPeers = new Set(['forward', 'policies', 'ablation'])
 
 const usage = `usage: npm run bench [-- [NAME...] [--json] [--rounds N] [--out FILE]]
   NAME         ${Object.keys(benches).join(', ')}; all of them by default
@@ -27,7 +31,7 @@ type Report = { bench: string; rows: Row[]; noise: string; failure: string | nul
 
 const options = readOptions()
 cleanUpOnExit()
-const missing = options.names.includes('forward') ? installPeers(say) : []
+const missing = options.names.some((name) => needPeers.has(name)) ? installPeers(say) : []
 if (missing.length > 0) say(`missing: ${missing.join(', ')}; what needs them is not measured`)
 say(machineText())
 

@@ -58,9 +58,17 @@ function istioRule({ from, to, when }: Rule): object {
   }
 }
 
+export type MeshSettings = {
+  readonly engines: number
+  readonly accessLog?: string
+  readonly sinkPort?: number
+  /** For functions that no policy allows to be called. */
+  readonly defaultAuthorization?: 'allow'
+}
+
 /** The mesh's settings: the number of engines, and where access log and spans go. */
-export function meshConfig(settings: { engines: number; accessLog?: string; sinkPort?: number }): object {
-  const { engines, accessLog, sinkPort } = settings
+export function meshConfig(settings: MeshSettings): object {
+  const { engines, accessLog, sinkPort, defaultAuthorization = 'deny' } = settings
   const sink = { name: 'sink', opentelemetry: { service: '127.0.0.1', port: sinkPort } }
   return {
     apiVersion: 'mayfly.dev/v1',
@@ -68,6 +76,7 @@ export function meshConfig(settings: { engines: number; accessLog?: string; sink
     metadata: { name: 'mesh' },
     spec: {
       engines,
+      defaultAuthorization,
       ...(accessLog === undefined ? {} : { accessLogFile: accessLog, accessLogEncoding: 'JSON' }),
       ...(sinkPort === undefined ? {} : { extensionProviders: [sink] }),
     },

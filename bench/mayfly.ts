@@ -10,10 +10,14 @@ export type Mesh = {
   readonly gatewayPort: number
   /** The host name under which the gateway serves a function of the bench's namespace. */
   host(name: string): string
+  /** Where a function of the bench's namespace calls others from. */
+  egress(name: string): URL
   /** The processes of the mesh: all but those of functions. */
   processes(): number[]
   /** The engines among them. */
   engines(): number[]
+  /** The engines of nodes that run functions, where the gateway is a node of its own. */
+  nodeEngines(): number[]
   /** The processes of function instances. */
   instances(): number[]
 }
@@ -29,9 +33,10 @@ export async function startMesh(
   name: string,
   manifests: readonly object[],
   environmentToo: Readonly<Record<string, string>> = {},
+  nodes = 1,
 ): Promise<Mesh> {
   const folder = writeManifests(join(children.folder, `${name}-manifests`), manifests)
-  return startMeshOn(children, name, folder, environmentToo)
+  return startMeshOn(children, name, folder, environmentToo, nodes)
 }
 
 /** Runs `mayfly up` on a folder of manifests and waits until it takes traffic. */
@@ -40,6 +45,7 @@ export async function startMeshOn(
   name: string,
   folder: string,
   environmentToo: Readonly<Record<string, string>> = {},
+  nodes = 1,
 ): Promise<Mesh> {
   const readyFile = join(children.folder, `${name}-ready.json`)
   // An earlier mesh of that name has left its own.
@@ -57,23 +63,31 @@ export async function startMeshOn(
       '127.0.0.1:0',
       '--ready-file',
       readyFile,
+      '--nodes',
+      String(nodes),
+      // Counts of an earlier bench would hold for this one.
+      '--state',
+      join(children.folder, `${name}-state`),
     ],
     { env: { ...process.env, ...environmentToo } },
   )
   const ready = await readyOf(child, readyFile)
+  const entryOf = (functionName: string) => {
+    const entry = ready.functions[`bench/${functionName}`]
+    if (entry === undefined) throw new Error(`${readyFile} has no function bench/${functionName}`)
+    return entry
+  }
   return {
     child,
     gatewayPort: Number(new URL(ready.gateway).port),
-    host(functionName) {
-      const entry = ready.functions[`bench/${functionName}`]
-      if (entry === undefined) throw new Error(`${readyFile} has no function bench/${functionName}`)
-      return entry.host
-    },
+    host: (functionName) => entryOf(functionName).host,
+    egress: (functionName) => new URL(entryOf(functionName).egress),
     processes() {
       const functions = new Set(instancesIn(child.pid).flatMap(processTree))
       return processTree(child.pid).filter((pid) => !functions.has(pid))
     },
     engines: () => processTree(child.pid).filter(isEngine),
+    nodeEngines: () => processTree(child.pid).filter(isEngineOfNode),
     instances: () => instancesIn(child.pid),
   }
 }
@@ -98,4 +112,8 @@ function instancesIn(pid: number): number[] {
 
 function isEngine(pid: number): boolean {
   return commandLine(pid).some((argument) => /(^|[/-])engine(-[a-z]+)*\.(ts|js|mjs)$/.test(argument))
+}
+
+function isEngineOfNode(pid: number): boolean {
+  return isEngine(pid) && commandLine(pid).some((argument) => /^node-\d+-engine-/.test(argument))
 }

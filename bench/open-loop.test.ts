@@ -25,7 +25,7 @@ test('sends every planned request and times it', async (t) => {
   const children = openChildren()
   t.after(() => children.stopAll())
   const port = await serve(t, () => ({ status: 200, body: 'yes' }))
-  const result = await openLoop(children, { port, head, body: 'yes', rate: 200, seconds: 0.5 })
+  const result = await openLoop(children, { port, heads: [head], body: 'yes', rate: 200, seconds: 0.5 })
   assert.equal(result.planned, 100)
   assert.equal(result.answered, 100)
   assert.deepEqual(result.failures, {})
@@ -41,7 +41,7 @@ test('a reply that is wrong is a failure, and the others still count', async (t)
       ? { status: 500, body: 'yes' }
       : { status: 200, body: request % 4 === 1 ? 'not' : 'yes' },
   )
-  const result = await openLoop(children, { port, head, body: 'yes', rate: 100, seconds: 0.4 })
+  const result = await openLoop(children, { port, heads: [head], body: 'yes', rate: 100, seconds: 0.4 })
   assert.equal(result.answered, 20)
   assert.deepEqual(result.failures, { 'status 500': 10, 'wrong body': 10 })
 })

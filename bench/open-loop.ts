@@ -7,7 +7,8 @@ import { quantile } from './statistics.ts'
 
 export type OpenLoop = {
   readonly port: number
-  readonly head: string
+  /** What is sent, in turn. */
+  readonly heads: readonly string[]
   /** What every reply must have as its body. */
   readonly body: string
   /** Requests a second, equally spaced. */
@@ -49,7 +50,7 @@ export async function openLoop(children: Children, options: OpenLoop): Promise<O
 }
 
 /** Runs the load in this process. */
-export async function generate({ port, head, body, rate, seconds }: OpenLoop): Promise<OpenLoopResult> {
+export async function generate({ port, heads, body, rate, seconds }: OpenLoop): Promise<OpenLoopResult> {
   const planned = Math.round(rate * seconds)
   const expected = Buffer.from(body)
   const latencies: number[] = []
@@ -77,7 +78,7 @@ export async function generate({ port, head, body, rate, seconds }: OpenLoop): P
       connection = openConnection(port, expected, idle, () => open--)
     }
     lateness.push((performance.now() - plannedAt) * 1000)
-    connection.send(head, (failure) => {
+    connection.send(heads[(sent - 1) % heads.length]!, (failure) => {
       if (failure === undefined) latencies.push((performance.now() - plannedAt) * 1000)
       settle(failure)
     })

@@ -1,25 +1,24 @@
 import { join } from 'node:path'
 import { type Children, countLines, pause } from './children.ts'
 import { startEnvoy } from './envoy.ts'
+import { HeadCycle } from './head-cycle.ts'
 import { authorization, meshConfig, service, telemetry } from './manifests.ts'
 import { startMesh } from './mayfly.ts'
 import { startNginxProxy } from './nginx.ts'
 import { processTree } from './process-tree.ts'
+import type { Loaded } from './proxy-load.ts'
 import { startTraceSink, type TraceSink } from './trace-sink.ts'
 import { RULES, requestHead } from './workload.ts'
 
 /** A proxy in front of the upstream, and what it leaves behind for each request. */
-export type RunningProxy = {
-  readonly name: ProxyName
-  readonly port: number
-  /** The request that it is sent. */
-  readonly head: string
-  /** All processes whose CPU time the proxy costs. */
-  processes(): number[]
-  /** Those of them that move requests, where the proxy has others too. */
-  engines?(): number[]
-  /** Where its spans and its access log go, where it has them. */
-  readonly records?: { readonly sink: TraceSink; readonly accessLog: string }
+export type RunningProxy = Loaded & { readonly name: ProxyName; readonly records?: Records }
+
+/** Where spans and access logs go. */
+export type Records = {
+  readonly sink: TraceSink
+  readonly accessLogs: readonly string[]
+  /** So many of each are left by a request. */
+  readonly perRequest: number
 }
 
 export type ProxyName = 'nginx' | 'envoy' | 'envoy+policies' | 'mayfly'
@@ -61,15 +60,20 @@ export async function startProxies(
   return { running, absent }
 }
 
-/** What is missing of one span and one log line for each request; null: nothing. What is written late is waited for. */
-export async function missingRecords({ records }: RunningProxy, requests: number): Promise<string | null> {
+/** What is missing of the spans and log lines of so many requests; null: nothing. What is written late is waited for. */
+export async function missingRecords(
+  { records }: { readonly records?: Records },
+  requests: number,
+): Promise<string | null> {
   if (records === undefined) return null
+  const wanted = requests * records.perRequest
   const deadline = performance.now() + recordSeconds * 1000
   for (;;) {
     const { spans, refused } = await records.sink.count()
-    const lines = await countLines(records.accessLog)
+    let lines = 0
+    for (const accessLog of records.accessLogs) lines += await countLines(accessLog)
     if (refused > 0) return `${refused} trace exports were no OTLP`
-    if (spans >= requests && lines >= requests) return null
+    if (spans >= wanted && lines >= wanted) return null
     if (performance.now() > deadline) return `${requests} requests left ${spans} spans and ${lines} log lines`
     await pause(500)
   }
@@ -77,20 +81,26 @@ export async function missingRecords({ records }: RunningProxy, requests: number
 
 async function startNginx(children: Children, upstream: number): Promise<RunningProxy> {
   const { child, port } = await startNginxProxy(children, upstream)
-  return { name: 'nginx', port, head: requestHead(hostName), processes: treeOf(child) }
+  return { name: 'nginx', port, heads: new HeadCycle([requestHead(hostName)]), processes: treeOf(child) }
 }
 
 async function startBareEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
   const { child, port } = await startEnvoy(children, 'envoy', upstream)
-  return { name: 'envoy', port, head: requestHead(hostName), processes: treeOf(child) }
+  return { name: 'envoy', port, heads: new HeadCycle([requestHead(hostName)]), processes: treeOf(child) }
 }
 
 async function startFullEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
   const sink = await startTraceSink(children)
   const policies = { sinkPort: sink.grpcPort }
   const { child, port, accessLog } = await startEnvoy(children, 'envoy-policies', upstream, policies)
-  const records = { sink, accessLog }
-  return { name: 'envoy+policies', port, head: requestHead(hostName), processes: treeOf(child), records }
+  const records = { sink, accessLogs: [accessLog], perRequest: 1 }
+  return {
+    name: 'envoy+policies',
+    port,
+    heads: new HeadCycle([requestHead(hostName)]),
+    processes: treeOf(child),
+    records,
+  }
 }
 
 async function startMayfly(children: Children, upstream: number): Promise<RunningProxy> {
@@ -102,9 +112,16 @@ async function startMayfly(children: Children, upstream: number): Promise<Runnin
     service('api', `endpoint:127.0.0.1:${upstream}`),
     authorization('api', RULES),
   ])
-  const head = requestHead(mesh.host('api'))
+  const heads = new HeadCycle([requestHead(mesh.host('api'))])
   const { processes, engines, gatewayPort: port } = mesh
-  return { name: 'mayfly', port, head, processes, engines, records: { sink, accessLog } }
+  return {
+    name: 'mayfly',
+    port,
+    heads,
+    processes,
+    engines,
+    records: { sink, accessLogs: [accessLog], perRequest: 1 },
+  }
 }
 
 function treeOf({ pid }: { readonly pid: number }): () => number[] {

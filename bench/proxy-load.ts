@@ -1,8 +1,8 @@
 import { type Children, pause } from './children.ts'
+import type { HeadCycle } from './head-cycle.ts'
 import type { Upstream } from './nginx.ts'
 import { openLoop } from './open-loop.ts'
 import { cpuTime } from './process-tree.ts'
-import type { RunningProxy } from './proxies.ts'
 import { saturate } from './saturation.ts'
 import { REPLY_BODY } from './workload.ts'
 
@@ -21,6 +21,17 @@ export type ProxySample = {
   readonly lateP50: number
 }
 
+/** What is loaded: its address, what it is sent, and the processes whose CPU time it costs. */
+export type Loaded = {
+  readonly name: string
+  readonly port: number
+  readonly heads: HeadCycle
+  /** All processes that it consists of. */
+  processes(): number[]
+  /** Those of them that move requests, where it has others too. */
+  engines?(): number[]
+}
+
 /** Logs and spans are written behind the requests: their work counts until this long after the last reply. */
 const settleMilliseconds = 1200
 
@@ -28,16 +39,17 @@ const settleMilliseconds = 1200
 export async function measureProxy(
   children: Children,
   upstream: Upstream,
-  proxy: RunningProxy,
+  proxy: Loaded,
   load: Load,
   seconds: number,
 ) {
-  const { port, head } = proxy
+  const { port, heads } = proxy
   const engines = proxy.engines ?? proxy.processes
   const servedBefore = await upstream.requests()
   const cpuBefore = cpuTime(proxy.processes())
   const enginesBefore = cpuTime(engines())
   const result = load === 'saturation' ? await saturated() : await constantRate()
+  heads.skip(result.requests)
   await pause(settleMilliseconds)
   const cpu = cpuTime(proxy.processes()) - cpuBefore
   const engineCpu = cpuTime(engines()) - enginesBefore
@@ -55,7 +67,7 @@ export async function measureProxy(
   return { sample, requests: result.requests }
 
   async function saturated() {
-    const { requests, errors, bytes, p50, p99 } = await saturate(children, port, head, seconds)
+    const { requests, errors, bytes, p50, p99 } = await saturate(children, port, heads.all(), seconds)
     if (errors > 0) throw new Error(`${proxy.name} failed ${errors} of ${requests} requests at saturation`)
     if (bytes < requests * REPLY_BODY.length)
       throw new Error(`${proxy.name} sent replies without their bodies`)
@@ -63,7 +75,7 @@ export async function measureProxy(
   }
 
   async function constantRate() {
-    const load = { port, head, body: REPLY_BODY, rate: 1000, seconds }
+    const load = { port, heads: heads.next(1000 * seconds), body: REPLY_BODY, rate: 1000, seconds }
     const { planned, answered, failures, p50, p99, lateP50 } = await openLoop(children, load)
     if (answered < planned) {
       throw new Error(

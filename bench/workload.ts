@@ -35,6 +35,11 @@ export function requestHead(authority: string): string {
   return head('5f'.repeat(missing).slice(0, missing))
 }
 
+/** The same head with a token where the other has a password. */
+export function requestHeadWithToken(authority: string, token: string): string {
+  return requestHead(authority).replace(/^authorization: .*$/m, `authorization: Bearer ${token}`)
+}
+
 /**
  * Ten authorization rules as an Istio AuthorizationPolicy writes them. None but the last matches the request, so
  * every one of them is evaluated. The proxies' own forms of the same rules stand in their own files.
@@ -53,7 +58,11 @@ export const RULES = [
 ] as const satisfies readonly Rule[]
 
 export type Rule = {
-  readonly from?: { readonly ipBlocks: readonly string[] }
+  readonly from?: {
+    readonly ipBlocks?: readonly string[]
+    readonly principals?: readonly string[]
+    readonly requestPrincipals?: readonly string[]
+  }
   readonly to?: {
     readonly methods?: readonly string[]
     readonly notMethods?: readonly string[]
