@@ -10,9 +10,11 @@ import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { MOST_NODES, type NodeOptions } from './node-plans.ts'
 import { fail, formatTable } from './output.ts'
+import { parseAddress } from './parse-address.ts'
 import { LazyQuota, readState, stateFolder } from './quota-source.ts'
 import { releaseMemorySoon } from './release-memory.ts'
 import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
+import { stopOnSignal } from './stop-on-signal.ts'
 
 interface UpOptions {
   gateway: string
@@ -124,13 +126,17 @@ async function up(dir: string, options: UpOptions): Promise<void> {
     },
     () => modules,
   )
-  stopOnSignal(async () => {
-    watcher.close()
-    admin.close()
-    admin.closeAllConnections()
-    metrics?.close()
-    await running.mesh.stop()
-  })
+  stopOnSignal(
+    (signal) =>
+      notice(`${signal}: requests under way may end, new connections are refused; again to end at once`),
+    async () => {
+      watcher.close()
+      admin.close()
+      admin.closeAllConnections()
+      metrics?.close()
+      await running.mesh.stop()
+    },
+  )
   if (readyFile !== undefined) {
     await writeReadyFile(readyFile, running, metrics?.url ?? null).catch((error) =>
       fail(`--ready-file ${readyFile}: ${error.message}`),
@@ -209,29 +215,6 @@ function greet({ mesh }: RunningMesh): void {
   }
 }
 
-/** A terminal sends Ctrl-C to every process at once, and npm passes its own on: what comes so soon again is the same one. */
-const SAME_SIGNAL_MS = 300
-
-/** First signal: drain. Second: end at once; engines and instances end with this process. */
-function stopOnSignal(stop: () => Promise<void>): void {
-  let first: { signal: NodeJS.Signals; at: number } | null = null
-  const onSignal = (signal: NodeJS.Signals) => {
-    const at = performance.now()
-    if (first?.signal === signal && at - first.at < SAME_SIGNAL_MS) return
-    if (first) process.exit(130)
-    first = { signal, at }
-    notice(`${signal}: requests under way may end, new connections are refused; again to end at once`)
-    stop().then(
-      () => process.exit(0),
-      (error) => fail(`stopping failed: ${error.message}`),
-    )
-  }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
-  // The terminal was closed.
-  process.on('SIGHUP', onSignal)
-}
-
 /** Metrics that nobody asked for by their address do not keep a mesh from running: another one may have it. */
 async function metricsAt(
   running: RunningMesh,
@@ -251,13 +234,6 @@ async function metricsAt(
     await running.mesh.stop()
     fail(`--metrics ${where}: ${problem}`)
   }
-}
-
-function parseAddress(option: string, text: string): { host: string; port: number } {
-  const parts = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text)
-  const port = Number(parts?.[3])
-  if (!parts || port > 65_535) fail(`${option} ${text}: expected ADDRESS:PORT, for example 127.0.0.1:8080`, 2)
-  return { host: parts[1] ?? (parts[2] || '0.0.0.0'), port }
 }
 
 function parseOverrides(options: UpOptions): ConfigOverrides {
