@@ -22,17 +22,20 @@ export interface StoredAuthority {
   intermediate: StoredKey
 }
 
-/** Where the certificate authority's keys lie: `root.key`, `root.pem`, `epoch-N.key`, `epoch-N.pem`; the highest N is in force. */
-export interface AuthorityFolder {
+/** Where the certificate authority's keys are kept. */
+export interface AuthorityKeys {
   /** null: there is no authority yet. */
-  read(): StoredAuthority | null
-  writeRoot(root: StoredKey): void
+  read(): StoredAuthority | null | Promise<StoredAuthority | null>
+  writeRoot(root: StoredKey): void | Promise<void>
   /** The epochs before it are removed: nothing is issued under them any more. */
-  writeEpoch(epoch: number, intermediate: StoredKey): void
+  writeEpoch(epoch: number, intermediate: StoredKey): void | Promise<void>
 }
 
-/** Makes the folder where it is missing. Throws where others than this user could read or change what lies there. */
-export function openAuthorityFolder(path: string): AuthorityFolder {
+/**
+ * Keys in a folder: `root.key`, `root.pem`, `epoch-N.key`, `epoch-N.pem`; the highest N is in force. Makes the folder where it is
+ * missing. Throws where others than this user could read or change what lies there.
+ */
+export function openAuthorityFolder(path: string): AuthorityKeys {
   mkdirSync(path, { recursive: true, mode: 0o700 })
   const { uid, mode } = statSync(path)
   if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {

@@ -14,7 +14,7 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import { issuerOfEpoch } from '../dataplane/tls-peer.ts'
-import { type AuthorityFolder, openAuthorityFolder, type StoredKey } from './authority-folder.ts'
+import { type AuthorityKeys, openAuthorityFolder, type StoredKey } from './authority-folder.ts'
 
 /** A workload's certificate (SPIFFE X.509-SVID) and its key, as PEM. */
 export interface Svid {
@@ -40,6 +40,8 @@ export interface TrustAnchor {
 export interface AuthorityOptions {
   /** Where the keys are kept, so that certificates outlive this process; null: in memory alone. */
   folder?: string | null
+  /** Where they are kept instead. */
+  keys?: AuthorityKeys
   /** How long an SVID is valid. */
   svidLifetimeMs?: number
   /** Milliseconds since the epoch of time. */
@@ -64,7 +66,7 @@ interface Issuer {
  * To begin a new epoch revokes every certificate of those before it, since engines trust epochs, not the root.
  */
 export class CertificateAuthority {
-  readonly #folder: AuthorityFolder | null
+  readonly #keys: AuthorityKeys | null
   readonly #svidLifetimeMs: number
   readonly #now: () => number
   readonly #root: Issuer
@@ -73,28 +75,28 @@ export class CertificateAuthority {
 
   /** Reads the authority in `folder`, or makes a new one. Throws where the folder cannot be used. */
   static async open(options: AuthorityOptions = {}): Promise<CertificateAuthority> {
-    const folder = options.folder ? openAuthorityFolder(options.folder) : null
+    const keys = options.keys ?? (options.folder ? openAuthorityFolder(options.folder) : null)
     const now = options.now ?? Date.now
-    const stored = folder?.read() ?? null
+    const stored = (await keys?.read()) ?? null
     if (stored) {
       const root = await restore(stored.root)
-      return new CertificateAuthority(options, folder, root, stored.epoch, await restore(stored.intermediate))
+      return new CertificateAuthority(options, keys, root, stored.epoch, await restore(stored.intermediate))
     }
     const root = await makeRoot(now())
-    folder?.writeRoot(await store(root))
+    await keys?.writeRoot(await store(root))
     const intermediate = await makeIntermediate(root, 1, now())
-    folder?.writeEpoch(1, await store(intermediate))
-    return new CertificateAuthority(options, folder, root, 1, intermediate)
+    await keys?.writeEpoch(1, await store(intermediate))
+    return new CertificateAuthority(options, keys, root, 1, intermediate)
   }
 
   private constructor(
     options: AuthorityOptions,
-    folder: AuthorityFolder | null,
+    keys: AuthorityKeys | null,
     root: Issuer,
     epoch: number,
     intermediate: Issuer,
   ) {
-    this.#folder = folder
+    this.#keys = keys
     this.#svidLifetimeMs = options.svidLifetimeMs ?? DAY_MS
     this.#now = options.now ?? Date.now
     this.#root = root
@@ -145,7 +147,12 @@ export class CertificateAuthority {
    * Certifies the key of a party to the control plane: itself, a node, a client. Directly under the root, since those outlive
    * epochs. `names` are DNS names and IP addresses by which it is reached as well. Gives the certificate as PEM.
    */
-  async certify(publicKey: CryptoKey, principal: string, names: readonly string[]): Promise<string> {
+  async certify(
+    publicKey: CryptoKey,
+    principal: string,
+    names: readonly string[],
+    lifetimeMs: number = this.#svidLifetimeMs,
+  ): Promise<string> {
     const now = this.#now()
     const { certificate } = this.#root
     const leaf = await sign(
@@ -154,7 +161,7 @@ export class CertificateAuthority {
       '',
       publicKey,
       wholeSeconds(now - SKEW_MS),
-      wholeSeconds(now + this.#svidLifetimeMs),
+      wholeSeconds(now + lifetimeMs),
       [
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
@@ -175,11 +182,19 @@ export class CertificateAuthority {
     return `${leaf.toString('pem')}\n`
   }
 
-  /** Begins the next epoch; resolves when it is on disk, where there is a folder. */
+  /** Goes by the epoch that is kept now: another control plane that shares the keys may have begun one. */
+  async refresh(): Promise<void> {
+    const stored = (await this.#keys?.read()) ?? null
+    if (stored === null || stored.epoch === this.#epoch) return
+    this.#intermediate = await restore(stored.intermediate)
+    this.#epoch = stored.epoch
+  }
+
+  /** Begins the next epoch; resolves when it is on disk, where its keys are kept. */
   async beginEpoch(): Promise<void> {
     const epoch = this.#epoch + 1
     const intermediate = await makeIntermediate(this.#root, epoch, this.#now())
-    this.#folder?.writeEpoch(epoch, await store(intermediate))
+    await this.#keys?.writeEpoch(epoch, await store(intermediate))
     this.#epoch = epoch
     this.#intermediate = intermediate
   }

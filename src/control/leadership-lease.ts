@@ -1,0 +1,212 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { ConnectError } from '@connectrpc/connect'
+import { type Leadership, type LeadershipEvents, standsBy } from './leadership.ts'
+import type { KeyValue } from './proto/etcd/etcd_pb.js'
+import type { EtcdClient } from './store/etcd-client.ts'
+import type { Fence, Permission } from './store/etcd-commits.ts'
+import { bytesOf, createdAt, EtcdLayout, read, textOf } from './store/etcd-layout.ts'
+import { keyValues } from './store/etcd-reads.ts'
+import { StoreError } from './store/store.ts'
+
+export interface LeaseLeadershipOptions {
+  client: EtcdClient
+  prefix: string
+  /** Seconds without a sign of life after which another may lead; etcd takes no less than 2. */
+  ttl?: number
+  notice(text: string): void
+}
+
+const TTL = 3
+/** How often one that stands by looks whether somebody leads, in milliseconds. */
+const LOOK_MS = 250
+/** How often a lease is renewed, as a part of its life; and again so soon where that failed, in milliseconds. */
+const RENEW_PART = 3
+const RETRY_MS = 200
+/** It ceases to lead so long before etcd may let another, in milliseconds. */
+const MARGIN_MS = 200
+/** After it failed to begin to lead, in milliseconds. */
+const FAILED_MS = 1_000
+
+/**
+ * Who has put PREFIX/leader into etcd leads, for as long as the lease lives that the key hangs on. By its own clock it ceases
+ * to before etcd can let anybody else; and each of its commits is on condition that the key is still the same, so that one
+ * that slept through the end of its time writes nothing any more.
+ */
+export class LeaseLeadership implements Leadership {
+  readonly #client: EtcdClient
+  readonly #key: string
+  readonly #ttl: number
+  readonly #notice: (text: string) => void
+  readonly #closed = new AbortController()
+  #running: Promise<void> = Promise.resolve()
+  #lease = 0n
+  #fence: Fence | null = null
+  /** On the clock of performance.now. */
+  #validUntil = 0
+  /** Aborts when the present term of leading is over. */
+  #term = new AbortController()
+  #leader: string | null = null
+  #problem: string | null = null
+
+  constructor({ client, prefix, ttl = TTL, notice }: LeaseLeadershipOptions) {
+    this.#client = client
+    this.#key = new EtcdLayout(prefix).leader
+    this.#ttl = ttl
+    this.#notice = notice
+  }
+
+  get leads(): boolean {
+    return this.#fence !== null && performance.now() < this.#validUntil
+  }
+
+  get leader(): string | null {
+    return this.#leader
+  }
+
+  get problem(): string | null {
+    return this.#problem
+  }
+
+  /** For the store: whether a commit may be tried, and the fence that etcd holds it to. */
+  permission(): Permission {
+    if (this.#fence !== null && this.leads) return { ok: true, fence: this.#fence }
+    return { ok: false, reason: standsBy(this.#fence === null ? this.#leader : null) }
+  }
+
+  /** For the store: a commit found the fence gone. */
+  fenced(): void {
+    this.#term.abort()
+  }
+
+  async begin(server: string, events: LeadershipEvents): Promise<void> {
+    const first = Promise.withResolvers<void>()
+    this.#running = this.#run(server, events, () => first.resolve())
+    await first.promise
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#term.abort()
+    await this.#running
+  }
+
+  async #run(server: string, events: LeadershipEvents, known: () => void): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      const won = await this.#tryToWin(server)
+      if (won) await this.#lead(server, events, known)
+      else known()
+      await pause(LOOK_MS, undefined, { signal: this.#closed.signal }).catch(() => {})
+    }
+    known()
+  }
+
+  /** One look, and one try where nobody leads. */
+  async #tryToWin(server: string): Promise<boolean> {
+    try {
+      const answer = await this.#client.call(({ kv }, options) =>
+        kv.txn({ success: [read(this.#key)] }, options),
+      )
+      const [there] = keyValues(answer)
+      if (there) return this.#seen(there)
+      const begun = performance.now()
+      const { ID, TTL: ttl } = await this.#client.call(({ lease }, options) =>
+        lease.leaseGrant({ TTL: BigInt(this.#ttl) }, options),
+      )
+      this.#lease = ID
+      this.#validUntil = begun + Number(ttl) * 1_000 - MARGIN_MS
+      const value = bytesOf(JSON.stringify({ server }))
+      const put = {
+        request: { case: 'requestPut' as const, value: { key: bytesOf(this.#key), value, lease: ID } },
+      }
+      const campaign = { compare: [createdAt(this.#key, 0)], success: [put], failure: [read(this.#key)] }
+      const { succeeded, header } = await this.#client.call(({ kv }, options) => kv.txn(campaign, options))
+      this.#problem = null
+      // Where it failed the key is there: perhaps by a try of our own whose answer was lost. The next look tells.
+      if (succeeded) this.#fence = { key: this.#key, created: Number(header!.revision) }
+      return succeeded
+    } catch (error) {
+      this.#fails(error)
+      return false
+    }
+  }
+
+  /** Somebody leads; where it is this one, by a try whose answer was lost, true. */
+  #seen(there: KeyValue): boolean {
+    this.#problem = null
+    this.#leader = (JSON.parse(textOf(there.value)) as { server: string }).server
+    if (there.lease !== this.#lease || performance.now() >= this.#validUntil) return false
+    this.#fence = { key: this.#key, created: Number(there.createRevision) }
+    return true
+  }
+
+  /** Leads until the lease is lost, the fence is gone, or this one is closed. */
+  async #lead(server: string, { gained, lost }: LeadershipEvents, known: () => void): Promise<void> {
+    this.#leader = server
+    this.#term = new AbortController()
+    const { signal } = this.#term
+    if (this.#closed.signal.aborted) this.#term.abort()
+    const renewing = this.#renew(signal)
+    let failed = false
+    try {
+      await gained()
+    } catch (error) {
+      failed = true
+      this.#notice(`it cannot lead: ${(error as Error).message}`)
+      this.#term.abort()
+    }
+    known()
+    await renewing
+    this.#fence = null
+    this.#leader = null
+    lost()
+    // Where etcd can be reached nobody has to wait for the lease's end.
+    const lease = this.#lease
+    this.#lease = 0n
+    await this.#client
+      .call(({ lease: leases }, options) => leases.leaseRevoke({ ID: lease }, options), 500)
+      .catch(() => {})
+    if (failed) await pause(FAILED_MS, undefined, { signal: this.#closed.signal }).catch(() => {})
+  }
+
+  /** Renews the lease; resolves when it can be renewed no more, or `signal` aborts. */
+  async #renew(signal: AbortSignal): Promise<void> {
+    let wait = (this.#ttl * 1_000) / RENEW_PART
+    while (!signal.aborted) {
+      await pause(Math.min(wait, Math.max(0, this.#validUntil - performance.now())), undefined, {
+        signal,
+      }).catch(() => {})
+      if (signal.aborted) return
+      const begun = performance.now()
+      if (begun >= this.#validUntil) return this.#notice('its time to lead is over: it could not be renewed')
+      try {
+        const ttl = await this.#client.call(
+          ({ lease }, options) => keptAlive(lease.leaseKeepAlive(once({ ID: this.#lease }), options)),
+          Math.min(1_000, this.#validUntil - begun),
+        )
+        if (ttl <= 0) return this.#notice('its time to lead is over: its lease has ended')
+        this.#validUntil = begun + ttl * 1_000 - MARGIN_MS
+        this.#problem = null
+        wait = (this.#ttl * 1_000) / RENEW_PART
+      } catch (error) {
+        this.#fails(error)
+        wait = RETRY_MS
+      }
+    }
+  }
+
+  #fails(error: unknown): void {
+    const said = error instanceof StoreError ? error.message : `etcd: ${ConnectError.from(error).rawMessage}`
+    if (this.#problem === null && !this.#closed.signal.aborted) this.#notice(said)
+    this.#problem = said
+  }
+}
+
+async function* once<T>(value: T): AsyncGenerator<T> {
+  yield value
+}
+
+/** The seconds that the lease has, 0 where there is none. */
+async function keptAlive(answers: AsyncIterable<{ TTL: bigint }>): Promise<number> {
+  for await (const { TTL: ttl } of answers) return Number(ttl)
+  throw new StoreError('unavailable', 'etcd has ended the stream')
+}
