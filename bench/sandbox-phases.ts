@@ -6,6 +6,7 @@ import { compileMesh } from '../src/control/compile-mesh.ts'
 import { ipBytes } from '../src/dataplane/ip-bytes.ts'
 import { RandomBytes } from '../src/dataplane/random-bytes.ts'
 import { type ConnectionFacts, loadSidecars, Sidecars } from '../src/dataplane/sidecar.ts'
+import { SidecarSandboxes } from '../src/dataplane/sidecar-sandboxes.ts'
 import { loadModule } from '../src/sandbox/load-module.ts'
 import {
   DIRECTION_INGRESS,
@@ -60,13 +61,13 @@ export function preparePhases(): Phases {
 
   const large = sharedSandboxModule(moduleOf(wasm, largePages, fuel))
   const renewed = newInstanceModule(wasm, pages, fuel)
-  const starved = new Sidecars(moduleOf(wasm, pages, littleFuel), large)
+  const starved = new Sidecars(new SidecarSandboxes(moduleOf(wasm, pages, littleFuel), large))
   return {
     request() {
       request(sidecars)
     },
     requestInNewInstance() {
-      request(new Sidecars(renewed, large))
+      request(new Sidecars(new SidecarSandboxes(renewed, large)))
     },
     response() {
       const decision = sidecars.respond(
