@@ -25,6 +25,7 @@ import { readFieldSection } from './field-section.ts'
 import { outForwardHead } from './forward-head.ts'
 import { readFraming, statedBody, statedLength } from './framing.ts'
 import { isForwarded, outInstance } from './hop.ts'
+import { judgeRequest } from './judge-request.ts'
 import { HTTP_NORMALIZATION, HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import {
   SECTION_ACCESS_LOG,
@@ -182,7 +183,7 @@ export function decideRequest(): i32 {
   // A call that names nobody is refused by the caller's egress, in its own words.
   if (hostLen() == 0 && direction() != DIRECTION_OUTBOUND) return refuseRequest(400, REASON_HOST)
   recordVerdict(POLICY_HTTP, VERDICT_ALLOW, NO_RULE)
-  const verdict = judge()
+  const verdict = judgeRequest()
   // Whatever was decided without them: a need that stands open says that the policies have not all been heard.
   if (verdict == VERDICT_WAIT || hasNeeds()) return hasNeeds() ? wait() : refuseRequest(500, REASON_POLICY)
   if (verdict != VERDICT_ALLOW) return finishRequest(RESULT_DENY)
@@ -212,51 +213,6 @@ function begin(): void {
 function wait(): i32 {
   outU32(OUT_CONTEXT_LEN, 0)
   return outOverflowed() ? refuseForMemory() : finishAs(RESULT_NEEDS)
-}
-
-function judge(): i32 {
-  if (direction() == DIRECTION_OUTBOUND)
-    return judgeEgress(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
-  const flags: i32 = inU32(IN_FLAGS)
-  let verdict = VERDICT_ALLOW
-  if ((flags & IN_FLAG_SHADOW) != 0) shadowAuthority()
-  if ((flags & IN_FLAG_ROUTE) != 0)
-    verdict = takeRoute(sectionPtr(SECTION_ROUTES), sectionLen(SECTION_ROUTES))
-  // Another function's own sidecar judges what goes there.
-  if (routeLeaves()) return verdict
-  // It judges where the engine injects counts, as the one that chooses the instance does.
-  if (verdict == VERDICT_ALLOW)
-    verdict = judgeBreaker(sectionPtr(SECTION_BREAKER), sectionLen(SECTION_BREAKER))
-  if (verdict != VERDICT_ALLOW || (flags & IN_FLAG_SERVE) == 0) return verdict
-  return judgeService()
-}
-
-// The workload's side, in Istio's order: who is there, what a check service says (it may set the token that is judged next), who
-// asks, whether it may, how often.
-function judgeService(): i32 {
-  let verdict = judgePeerAuthentication(
-    sectionPtr(SECTION_PEER_AUTHENTICATION),
-    sectionLen(SECTION_PEER_AUTHENTICATION),
-  )
-  if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgePorts(sectionPtr(SECTION_EGRESS), sectionLen(SECTION_EGRESS))
-  if (verdict != VERDICT_ALLOW) return verdict
-  const user = sectionPtr(SECTION_USER_POLICIES)
-  const userLen = sectionLen(SECTION_USER_POLICIES)
-  verdict = runUserPolicies(user, userLen, false)
-  if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgeExternalAuthorization(
-    sectionPtr(SECTION_EXTERNAL_AUTHORIZATION),
-    sectionLen(SECTION_EXTERNAL_AUTHORIZATION),
-  )
-  if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgeAuthentication(sectionPtr(SECTION_AUTHENTICATION), sectionLen(SECTION_AUTHENTICATION))
-  if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgeAuthorization(sectionPtr(SECTION_AUTHORIZATION), sectionLen(SECTION_AUTHORIZATION))
-  if (verdict != VERDICT_ALLOW) return verdict
-  verdict = judgeRateLimit(sectionPtr(SECTION_RATE_LIMIT), sectionLen(SECTION_RATE_LIMIT))
-  if (verdict != VERDICT_ALLOW) return verdict
-  return runUserPolicies(user, userLen, true)
 }
 
 function finishRequest(result: i32): i32 {
