@@ -1,6 +1,15 @@
 import type { Change, Entry, Store } from '../store/store.ts'
 import type { Action } from './resource-change.ts'
 
+/** A resource's change, or one of a node, a credential or a join token. */
+export interface AuditedChange {
+  kind: string
+  namespace: string
+  name: string
+  action: Action | 'cordoned' | 'uncordoned' | 'drained'
+  generation: number
+}
+
 /** Who changed what, and when. */
 export interface AuditRecord {
   /** RFC 3339, UTC. */
@@ -9,7 +18,7 @@ export interface AuditRecord {
   who: string
   /** From where: an address, or the local socket. */
   from: string
-  changes: { kind: string; namespace: string; name: string; action: Action; generation: number }[]
+  changes: AuditedChange[]
 }
 
 const AUDIT = 'audit/'
@@ -18,7 +27,7 @@ const MOST_RECORDS = 10_000
 
 /** The records, each a key of its own, written in the commit whose changes it tells of. */
 export class AuditLog {
-  readonly #keys: string[]
+  #keys: string[]
   #serial = 0
 
   private constructor(keys: string[]) {
@@ -26,8 +35,15 @@ export class AuditLog {
   }
 
   static async open(store: Store): Promise<AuditLog> {
+    const log = new AuditLog([])
+    await log.reload(store)
+    return log
+  }
+
+  /** Others may have written to it. */
+  async reload(store: Store): Promise<void> {
     const { entries } = await store.list(AUDIT)
-    return new AuditLog(entries.map(({ key }) => key))
+    this.#keys = entries.map(({ key }) => key)
   }
 
   /** The changes that write a record, and delete what is too old. `now` is ms since the epoch. */
@@ -39,6 +55,17 @@ export class AuditLog {
     const changes: Change[] = [{ kind: 'put', key, value: JSON.stringify({ time, ...record }) }]
     while (this.#keys.length > MOST_RECORDS) changes.push({ kind: 'delete', key: this.#keys.shift()! })
     return changes
+  }
+
+  /** The changes that record a single change of something that is no resource. */
+  of(
+    { name: who, from }: { name: string; from: string },
+    kind: string,
+    name: string,
+    action: AuditedChange['action'],
+    now: number,
+  ): Change[] {
+    return this.writing({ who, from, changes: [{ kind, namespace: '', name, action, generation: 0 }] }, now)
   }
 }
 

@@ -2,11 +2,13 @@ import type { ManifestError } from '../../api/manifest-error.ts'
 import type { Resource } from '../../api/resource.ts'
 import { type CompiledMesh, compileMesh } from '../compile-mesh.ts'
 import { recompileMesh } from '../recompile-mesh.ts'
-import { type Change, type Store, StoreError } from '../store/store.ts'
+import { type Entry, type Event, type Store, StoreError } from '../store/store.ts'
 import { AuditLog } from './audit-log.ts'
-import { type KeptResource, RESOURCES, readStored, storedValue } from './kept-resource.ts'
+import { type Asker, batchChanges, stamp } from './batch-changes.ts'
+import { EntryFollower } from './entry-follower.ts'
+import { type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
 import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
-import { revisionChanges } from './service-revisions.ts'
+import { storeDifference } from './store-difference.ts'
 
 export interface ResourceStoreOptions {
   /** Stand above what MeshConfig says. */
@@ -15,12 +17,8 @@ export interface ResourceStoreOptions {
   now?(): number
   /** A new state is on disk and is to be in force. */
   changed(mesh: CompiledMesh): void
-}
-
-/** Who asks. */
-export interface Asker {
-  who: string
-  from: string
+  /** What another control plane wrote cannot be followed: what is in force stays. */
+  failed?(error: Error): void
 }
 
 export type Outcome = { ok: true; changes: ResourceChange[] } | { ok: false; refused: Refused }
@@ -46,7 +44,13 @@ export class ResourceStore {
   #mesh: CompiledMesh
   readonly #waiting: Pending[] = []
   readonly #watchers = new Set<(changes: readonly ResourceChange[]) => void>()
+  /** While another control plane leads. */
+  #follower: EntryFollower | null = null
+  /** What the store holds may be something else than what is in force: a commit's outcome is not known. */
+  #unsure = false
   #working = false
+  /** Batches and what others wrote are brought into force one after the other. */
+  #turn: Promise<void> = Promise.resolve()
 
   private constructor(
     store: Store,
@@ -76,9 +80,37 @@ export class ResourceStore {
     return this.#mesh
   }
 
+  /** Where it is recorded who changed what. */
+  get audit(): AuditLog {
+    return this.#audit
+  }
+
   /** By key (resourceKey). */
   get kept(): ReadonlyMap<string, KeptResource> {
     return this.#kept
+  }
+
+  /** Takes over what the control plane that leads writes; resolves when what it has written so far is in force. */
+  async follow(): Promise<void> {
+    const failed = (error: Error) => this.#options.failed?.(error)
+    this.#follower?.stop()
+    this.#follower = new EntryFollower({
+      store: this.#store,
+      prefix: RESOURCES,
+      all: (entries) => void this.#inTurn(() => this.#replaceAll(entries)).catch(failed),
+      changed: (events) => void this.#inTurn(() => this.#take(events)).catch(failed),
+      failed,
+    })
+    await this.#follower.begun
+    await this.#turn
+  }
+
+  /** Others write no more: brings everything that they have written into force. Rejects where that cannot be. */
+  async lead(): Promise<void> {
+    this.#follower?.stop()
+    this.#follower = null
+    await this.#inTurn(() => this.#reread())
+    await this.#audit.reload(this.#store)
   }
 
   /** Resolves when the change is on disk and was given to `changed`; a dry run stops short of both. */
@@ -102,11 +134,60 @@ export class ResourceStore {
 
   async #work(): Promise<void> {
     this.#working = true
-    while (this.#waiting.length > 0) await this.#take(this.#waiting.splice(0, MOST_TOGETHER))
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, MOST_TOGETHER)
+      await this.#inTurn(() => this.#serve(batch)).catch((error: Error) => {
+        const refused: Refused = { kind: 'unavailable', message: error.message }
+        for (const pending of batch) pending.resolve({ ok: false, refused })
+      })
+    }
     this.#working = false
   }
 
-  async #take(batch: readonly Pending[]): Promise<void> {
+  #inTurn(work: () => void | Promise<void>): Promise<void> {
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  async #reread(): Promise<void> {
+    this.#replaceAll((await this.#store.list(RESOURCES)).entries)
+    this.#unsure = false
+  }
+
+  #replaceAll(entries: readonly Entry[]): void {
+    const there = new Set(entries.map(({ key }) => key))
+    const gone = [...this.#kept.keys()].filter((key) => !there.has(key))
+    this.#take([
+      ...entries.map((entry) => ({ key: entry.key, entry })),
+      ...gone.map((key) => ({ key, entry: null })),
+    ])
+  }
+
+  /** Brings into force what is in the store, where it is not yet. */
+  #take(events: readonly Event[]): void {
+    const { kept, changes } = storeDifference(this.#kept, events)
+    if (changes.length === 0) return
+    const touched = changes.flatMap(touchedBy)
+    const compiled = recompileMesh(this.#mesh, resourcesOf(kept), touched, this.#options.overrides)
+    if (!compiled.ok)
+      throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
+    this.#bringIntoForce(kept, compiled.mesh, changes)
+  }
+
+  #bringIntoForce(
+    kept: ReadonlyMap<string, KeptResource>,
+    mesh: CompiledMesh,
+    changes: readonly ResourceChange[],
+  ): void {
+    this.#kept = kept
+    this.#mesh = mesh
+    this.#options.changed(mesh)
+    for (const watcher of this.#watchers) watcher(changes)
+  }
+
+  async #serve(batch: readonly Pending[]): Promise<void> {
+    if (this.#unsure) await this.#reread()
     const together = this.#try(batch)
     if (together) return this.#commit(together)
     // One of them cannot be: each is judged by itself.
@@ -119,7 +200,7 @@ export class ResourceStore {
   /** What the batch leads to; null where not all of it can be done: a single request is answered then. */
   #try(batch: readonly Pending[]): Attempt | null {
     const kept = new Map(this.#kept)
-    const plans: { pending: Pending; changes: ResourceChange[] }[] = []
+    const plans: Plan[] = []
     for (const pending of batch) {
       const planned = planRequest(pending.request, kept)
       if (!planned.ok) return this.#refuse(batch, planned.refused)
@@ -145,45 +226,23 @@ export class ResourceStore {
 
   async #commit({ plans, kept, mesh }: Attempt): Promise<void> {
     const real = plans.filter(({ pending }) => !pending.dryRun)
-    const changes = this.#changes(real)
+    const asked = real.map(({ pending, changes }) => ({ asker: pending.asker, changes }))
+    const changes = batchChanges(asked, this.#kept, this.#audit, this.#now())
     if (changes.length > 0) {
       const commit = await this.#store.commit(changes)
       if (!commit.ok) {
-        const refused: Refused =
-          commit.kind === 'conflict'
-            ? { kind: 'unavailable', message: 'another control plane changed the store: ask that one' }
-            : { kind: 'unavailable', message: commit.reason }
+        this.#unsure = true
+        const message =
+          commit.kind === 'conflict' ? 'the store was changed by somebody else: try again' : commit.reason
+        const refused: Refused = { kind: 'unavailable', message }
         for (const { pending } of plans) pending.resolve({ ok: false, refused })
         return
       }
-      stamp(real, commit.revision)
-      this.#kept = kept
-      this.#mesh = mesh
-      this.#options.changed(mesh)
+      stamp(asked, commit.revision)
       const told = real.flatMap(({ changes: own }) => own)
-      for (const watcher of this.#watchers) watcher(told)
+      this.#bringIntoForce(kept, mesh, told)
     }
     for (const { pending, changes: own } of plans) pending.resolve({ ok: true, changes: own })
-  }
-
-  #changes(plans: Attempt['plans']): Change[] {
-    // Of several changes of one resource the last one counts, on condition of how it is in the store.
-    const last = new Map<string, ResourceChange>()
-    const records: Change[] = []
-    for (const { pending, changes } of plans) {
-      const real = changes.filter(({ action }) => action !== 'unchanged')
-      if (real.length === 0) continue
-      for (const change of real) last.set(change.key, change)
-      records.push(...this.#audit.writing({ ...pending.asker, changes: real.map(told) }, this.#now()))
-      records.push(...real.flatMap(revisionChanges))
-    }
-    const puts = [...last.values()].map(({ key, after }): Change => {
-      const ifModified = this.#kept.get(key)?.modified ?? 0
-      return after
-        ? { kind: 'put', key, value: storedValue(after), ifModified }
-        : { kind: 'delete', key, ifModified }
-    })
-    return [...puts, ...uniqueByKey(records)]
   }
 
   #now(): number {
@@ -192,9 +251,14 @@ export class ResourceStore {
 }
 
 interface Attempt {
-  plans: { pending: Pending; changes: ResourceChange[] }[]
+  plans: Plan[]
   kept: ReadonlyMap<string, KeptResource>
   mesh: CompiledMesh
+}
+
+interface Plan {
+  pending: Pending
+  changes: ResourceChange[]
 }
 
 function resourcesOf(kept: ReadonlyMap<string, KeptResource>): Resource[] {
@@ -204,25 +268,4 @@ function resourcesOf(kept: ReadonlyMap<string, KeptResource>): Resource[] {
 function touchedBy({ action, before, after }: ResourceChange): Resource[] {
   if (action === 'unchanged') return []
   return [before, after].flatMap((one) => (one ? [one.resource] : []))
-}
-
-/** The commit's revision is the resourceVersion of all that it wrote. */
-function stamp(plans: Attempt['plans'], revision: number): void {
-  for (const { changes } of plans) {
-    for (const { action, before, after } of changes) {
-      if (action === 'unchanged' || !after) continue
-      after.created = before?.created || revision
-      after.modified = revision
-    }
-  }
-}
-
-function told({ action, before, after }: ResourceChange) {
-  const { resource, generation } = (after ?? before)!
-  const { kind, metadata } = resource
-  return { kind, namespace: metadata.namespace, name: metadata.name, action, generation }
-}
-
-function uniqueByKey(changes: readonly Change[]): Change[] {
-  return [...new Map(changes.map((change) => [change.key, change])).values()]
 }
