@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { EtcdServer } from '../../scripts/etcd.ts'
+import { LeaseLeadership } from './leadership-lease.ts'
+import { EtcdClient } from './store/etcd-client.ts'
+import { bytesOf, EtcdLayout } from './store/etcd-layout.ts'
+import { type EtcdStore, openEtcdStore } from './store/etcd-store.ts'
+
+let server: EtcdServer
+let count = 0
+before(async () => {
+  server = await EtcdServer.start()
+})
+after(() => server.close())
+
+interface Candidate {
+  name: string
+  client: EtcdClient
+  leadership: LeaseLeadership
+  store: EtcdStore
+  said: string[]
+  close(): Promise<void>
+}
+
+/** Candidates for one mesh, and whoever gained or lost it, in order. */
+function election() {
+  const prefix = `election/${count++}`
+  const events: string[] = []
+  let wake = () => {}
+  const tell = (event: string) => {
+    events.push(event)
+    wake()
+  }
+  const until = async (event: string) => {
+    while (!events.includes(event))
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+  }
+  const enter = async (name: string, gained = async () => {}): Promise<Candidate> => {
+    const client = new EtcdClient({ endpoints: [server.endpoint] })
+    const said: string[] = []
+    const leadership = new LeaseLeadership({ client, prefix, ttl: 2, notice: (text) => said.push(text) })
+    const store = await openEtcdStore({
+      client,
+      prefix,
+      permission: () => leadership.permission(),
+      fenced: () => leadership.fenced(),
+    })
+    await leadership.begin(`https://${name}:1`, {
+      gained: async () => {
+        await gained()
+        tell(`${name} leads`)
+      },
+      lost: () => tell(`${name} leads no more`),
+    })
+    const close = async () => {
+      await leadership.close()
+      await store.close()
+      client.close()
+    }
+    return { name, client, leadership, store, said, close }
+  }
+  return { prefix, events, until, enter }
+}
+
+const commit = ({ store }: Candidate, key: string) => store.commit([{ kind: 'put', key, value: key }])
+
+test('one of several leads, the others know where it is and commit nothing; when it closes another leads at once', async () => {
+  const { events, until, enter } = election()
+  const one = await enter('one')
+  assert.deepEqual(events, ['one leads'])
+  const two = await enter('two')
+  assert.equal(one.leadership.leads, true)
+  assert.equal(two.leadership.leads, false)
+  assert.equal(two.leadership.leader, 'https://one:1')
+  assert.ok((await commit(one, 'a')).ok)
+  const refused = await commit(two, 'b')
+  assert.ok(!refused.ok && refused.kind === 'unavailable')
+  assert.match(refused.reason, /stands by: ask the one that leads, https:\/\/one:1/)
+  assert.equal((await two.store.get('a'))?.value, 'a')
+  const begun = performance.now()
+  await one.close()
+  await until('two leads')
+  assert.ok(performance.now() - begun < 2_000)
+  assert.ok((await commit(two, 'b')).ok)
+  await two.close()
+})
+
+test('whoever cannot begin to lead lets another', async () => {
+  const { until, enter } = election()
+  const one = await enter('one', () => Promise.reject(new Error('no room')))
+  assert.match(one.said.join(), /cannot lead: no room/)
+  const two = await enter('two')
+  await until('two leads')
+  await two.close()
+  await one.close()
+})
+
+test('one whose key is gone leads no more from its next commit on, and nothing of that is written', async () => {
+  const { prefix, until, enter } = election()
+  const one = await enter('one')
+  const key = bytesOf(new EtcdLayout(prefix).leader)
+  const request = { request: { case: 'requestDeleteRange' as const, value: { key } } }
+  await one.client.call(({ kv }) => kv.txn({ success: [request] }))
+  const two = await enter('two')
+  await until('two leads')
+  const late = await commit(one, 'late')
+  assert.ok(!late.ok)
+  await until('one leads no more')
+  assert.equal(one.leadership.leads, false)
+  assert.equal(await two.store.get('late'), null)
+  await one.close()
+  await two.close()
+})
+
+test('while etcd is silent nobody leads for longer than the lease, and somebody does soon after it is back', async () => {
+  const { events, until, enter } = election()
+  const one = await enter('one')
+  server.freeze()
+  await until('one leads no more')
+  assert.equal(one.leadership.leads, false)
+  assert.match(one.leadership.problem ?? '', /does not answer/)
+  const refused = await commit(one, 'a')
+  assert.ok(!refused.ok && refused.kind === 'unavailable')
+  server.thaw()
+  events.length = 0
+  await until('one leads')
+  assert.ok((await commit(one, 'b')).ok)
+  await server.stop()
+  await server.start()
+  for (;;) if ((await commit(one, 'c')).ok) break
+  await one.close()
+})
