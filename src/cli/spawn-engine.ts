@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { SpawnEngine } from '../control/engine-fleet.ts'
+import { tiedToParent } from '../runtime/launch.ts'
 
 /** `bare`: the study's baseline, an engine without sidecars. */
 export type EngineKind = 'mesh' | 'bare'
@@ -15,7 +16,8 @@ export const ALLOCATOR = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '13107
 
 /** Starts engines as child processes; they end when this process does. `within` is a command that runs one elsewhere, as `ip netns exec NAME`. */
 export function spawnEngine(kind: EngineKind, within: readonly string[] = []): SpawnEngine {
-  const [execPath = process.execPath, ...before] = [...within, process.execPath]
+  // By its channel it learns that this process has ended; one that is stopped then would keep its ports.
+  const [execPath = process.execPath, ...before] = [...within, ...tiedToParent(), process.execPath]
   return (name, events) => {
     const child = fork(ENTRY, [name, kind], {
       serialization: 'advanced',

@@ -82,6 +82,30 @@ test('control hears when no more requests are under way than it left slots for',
   assert.ok(log().includes('returned a 0'))
 })
 
+test('what is under way at an instance counts when it comes back, and control hears when nothing is', () => {
+  const { set, ask, log } = world()
+  set.update([slice('a', 2)], false)
+  const [first, second] = [ask(), ask()]
+  log()
+  set.update([], false)
+  assert.deepEqual(log(), [])
+  set.release(first!.endpoint!, first!)
+  set.update([slice('a', 1)], false)
+  assert.equal(ask().endpoint, null)
+  log()
+  set.update([], false)
+  set.release(second!.endpoint!, second!)
+  assert.ok(log().includes('returned a 0'))
+})
+
+test('an instance that is taken away unused is given back at once', () => {
+  const { set, log } = world()
+  set.update([slice('a', 2)], false)
+  log()
+  set.update([], false)
+  assert.deepEqual(log(), ['returned a 0'])
+})
+
 test('the queue is bounded', () => {
   const { ask } = world(2)
   const requests = [ask(), ask(), ask()]

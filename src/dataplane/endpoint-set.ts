@@ -44,6 +44,8 @@ export class EndpointSet {
   /** Of requests that avoid instances and have no circuit. */
   readonly #balancer = new LoadBalancer({ kind: 'least-request' }, Math.random)
   #endpoints: Endpoint[] = []
+  /** Taken out of use with requests under way there: should they come back, these count. */
+  readonly #leaving = new Map<string, Endpoint>()
   #external = false
   #next = 0
   #inFlight = 0
@@ -82,6 +84,8 @@ export class EndpointSet {
     if (endpoint.inFlight === endpoint.slots) {
       this.#events.returned(this.#key, endpoint.id, endpoint.slots)
     }
+    if (endpoint.inFlight === 0 && this.#leaving.get(endpoint.id) === endpoint)
+      this.#leaving.delete(endpoint.id)
     this.#serve()
     if (this.#inFlight === 0 && Number.isFinite(endpoint.slots)) this.#events.urgent(this.#key)
   }
@@ -120,12 +124,12 @@ export class EndpointSet {
     this.#external = external
     const before = new Map(this.#endpoints.map((endpoint) => [endpoint.id, endpoint]))
     this.#endpoints = slices.map((slice) => {
-      const endpoint = before.get(slice.id) ?? newEndpoint(slice)
+      const endpoint = before.get(slice.id) ?? this.#endpointOf(slice)
       before.delete(slice.id)
       endpoint.slots = slice.slots ?? Number.POSITIVE_INFINITY
       return endpoint
     })
-    for (const endpoint of before.values()) retire(endpoint)
+    for (const endpoint of before.values()) this.#takeOut(endpoint)
     if (slices.length > 0) this.#failing = null
     for (const slice of slices) {
       const endpoint = this.#endpoints.find((one) => one.id === slice.id)!
@@ -187,6 +191,26 @@ export class EndpointSet {
 
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints
+  }
+
+  /** The same instance, back in use, with what is under way there since before. */
+  #endpointOf(slice: EndpointSlice): Endpoint {
+    const endpoint = newEndpoint(slice)
+    const left = this.#leaving.get(slice.id)
+    if (!left) return endpoint
+    this.#leaving.delete(slice.id)
+    left.gone = false
+    left.node = endpoint.node
+    return left
+  }
+
+  /** Control hears when nothing of it is in use any more, as it may come back. */
+  #takeOut(endpoint: Endpoint): void {
+    const wasInUse = endpoint.inFlight > 0 || (endpoint.slots > 0 && Number.isFinite(endpoint.slots))
+    retire(endpoint)
+    endpoint.slots = 0
+    if (endpoint.inFlight > 0) this.#leaving.set(endpoint.id, endpoint)
+    else if (wasInUse) this.#events.returned(this.#key, endpoint.id, 0)
   }
 
   #serveOrQueue(waiter: Waiter): void {

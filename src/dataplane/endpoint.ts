@@ -10,7 +10,7 @@ export interface Endpoint {
   /** "host:port", for logs. */
   readonly address: string
   /** The node on which it is; null: this engine's own. */
-  readonly node: NodeAddress | null
+  node: NodeAddress | null
   slots: number
   inFlight: number
   /** Kept-alive connections without a request, the most recently used last. */

@@ -60,9 +60,15 @@ export function planLaunch(
 
 /** On Linux, has the kernel kill the process when the mesh process ends; elsewhere leaves the launch as it is. */
 export function launchTiedToParent(launch: Launch): Launch {
+  const [command = launch.command, ...before] = tiedToParent()
+  if (command === launch.command) return launch
+  return { ...launch, command, args: [...before, launch.command, ...launch.args] }
+}
+
+/** The beginning of a command that the kernel kills when its parent ends, even while it is stopped; empty where that is not known how to do. */
+export function tiedToParent(): string[] {
   setpriv ??= hasParentDeathSignal() ? findProgram('setpriv', '/', process.env.PATH ?? DEFAULT_PATH) : ''
-  if (!setpriv) return launch
-  return { ...launch, command: setpriv, args: ['--pdeathsig', 'KILL', '--', launch.command, ...launch.args] }
+  return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--'] : []
 }
 
 /** Null until it has been looked for; '' where there is none. */

@@ -80,6 +80,8 @@ test('whatever happens, engines together never hold more than the limit, and all
     fc.record({ kind: fc.constant('need' as const), engine: fc.constantFrom(...engines), count: fc.nat(9) }),
     fc.record({ kind: fc.constant('add' as const) }),
     fc.record({ kind: fc.constant('retire' as const), nth: fc.nat(5) }),
+    fc.record({ kind: fc.constant('lose' as const), nth: fc.nat(5) }),
+    fc.record({ kind: fc.constant('find' as const), nth: fc.nat(5) }),
     fc.record({ kind: fc.constant('restart' as const), engine: fc.constantFrom(...engines) }),
     fc.record({ kind: fc.constant('end' as const), engine: fc.constantFrom(...engines), nth: fc.nat(5) }),
   )
@@ -89,6 +91,7 @@ test('whatever happens, engines together never hold more than the limit, and all
       for (const engine of engines) ledger.addEngine(engine)
       const need = new Map<string, number>()
       const ids: string[] = []
+      const lost = new Set<string>()
       /** engine -> instance -> requests that it has in flight there. */
       const inFlight = new Map(engines.map((engine) => [engine, new Map<string, number>()]))
       for (const step of actions) {
@@ -103,7 +106,14 @@ test('whatever happens, engines together never hold more than the limit, and all
           ledger.addEngine(step.engine)
           inFlight.get(step.engine)!.clear()
         }
-        if (step.kind === 'end') inFlight.get(step.engine)!.delete(ids[step.nth] ?? '')
+        const id = 'nth' in step ? (ids[step.nth] ?? '') : ''
+        if (step.kind === 'lose' && id !== '') {
+          ledger.removeInstance(id)
+          lost.add(id)
+        }
+        if (step.kind === 'find' && lost.delete(id)) ledger.addInstance(instance(id, limit))
+        if (step.kind === 'end' && inFlight.get(step.engine)!.delete(id) && lost.has(id))
+          ledger.returned(step.engine, id, 0)
         ledger.nextTurn()
         ledger.share(need)
         for (const engine of engines) {
@@ -114,10 +124,10 @@ test('whatever happens, engines together never hold more than the limit, and all
             else if (now === slice.slots) ledger.returned(engine, slice.id, slice.slots)
           }
         }
-        for (const id of ids) {
+        for (const one of ids) {
           let sum = 0
-          for (const engine of engines) sum += inFlight.get(engine)!.get(id) ?? 0
-          assert.ok(sum <= limit, `${sum} requests at ${id}, limit ${limit}`)
+          for (const engine of engines) sum += inFlight.get(engine)!.get(one) ?? 0
+          assert.ok(sum <= limit, `${sum} requests at ${one}, limit ${limit}`)
         }
       }
     }),

@@ -41,7 +41,7 @@ export class SlotLedger {
   readonly #engines: string[] = []
   /** Engines whose slots changed since the last `takeChanged`. */
   readonly #changed = new Set<string>()
-  /** Leases on instances that are not known yet. */
+  /** Leases on instances that are not known yet, or not any more: they may come back while engines still use them. */
   readonly #found = new Map<string, Map<string, Lease>>()
   #turn = 0
 
@@ -60,7 +60,7 @@ export class SlotLedger {
     this.#engines.splice(this.#engines.indexOf(engine), 1)
     this.#changed.delete(engine)
     for (const { leases } of this.#instances.values()) leases.delete(engine)
-    for (const leases of this.#found.values()) leases.delete(engine)
+    for (const id of this.#found.keys()) this.#forget(engine, id)
     return [...this.#instances.keys()].filter((id) => this.#drained(id))
   }
 
@@ -68,7 +68,7 @@ export class SlotLedger {
   found(engine: string, id: string, slots: number): void {
     const leases = this.#instances.get(id)?.leases ?? this.#found.get(id) ?? new Map<string, Lease>()
     if (!this.#instances.has(id)) this.#found.set(id, leases)
-    leases.set(engine, { told: slots, held: slots })
+    leases.set(engine, { told: slots, held: Math.max(slots, leases.get(engine)?.held ?? 0) })
   }
 
   addInstance(instance: LedgerInstance): void {
@@ -78,9 +78,14 @@ export class SlotLedger {
     for (const engine of this.#engines) this.#changed.add(engine)
   }
 
-  /** The instance is dead. */
+  /** The instance is dead, or out of reach: what engines may still use of it is remembered until they give it back. */
   removeInstance(id: string): void {
-    if (!this.#instances.delete(id)) return
+    const entry = this.#instances.get(id)
+    if (!entry) return
+    this.#instances.delete(id)
+    const left = [...entry.leases].filter(([, { held }]) => held > 0 && Number.isFinite(held))
+    for (const [, lease] of left) lease.told = 0
+    if (left.length > 0) this.#found.set(id, new Map(left))
     for (const engine of this.#engines) this.#changed.add(engine)
   }
 
@@ -95,6 +100,10 @@ export class SlotLedger {
 
   /** An engine uses no more than `slots` there; true where this drained a retiring instance. */
   returned(engine: string, id: string, slots: number): boolean {
+    if (!this.#instances.has(id)) {
+      if (slots === 0) this.#forget(engine, id)
+      return false
+    }
     const lease = this.#instances.get(id)?.leases.get(engine)
     // An answer to an earlier message may cross with a newer grant: only what was last told counts.
     if (!lease || slots !== lease.told) return false
@@ -132,6 +141,12 @@ export class SlotLedger {
         slices.push({ ...instance, slots: told })
     }
     return slices
+  }
+
+  #forget(engine: string, id: string): void {
+    const leases = this.#found.get(id)
+    leases?.delete(engine)
+    if (leases?.size === 0) this.#found.delete(id)
   }
 
   #drained(id: string): boolean {

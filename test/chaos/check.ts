@@ -23,18 +23,22 @@ export function check(history: History, bounds: Bounds): Verdict {
     ...doubleOwners(history.functions),
     ...(bounds.quota ? exceededQuota(history, bounds.quota) : []),
     ...lostWrites(history),
-    ...late(history, bounds.recoveryMs),
+    ...late(history, bounds),
   ]
   return { violations, figures: figures(history) }
 }
 
 /** A request that failed with no disturbance near it. 429 is no failure: it is what a limit is for. */
-function undisturbedFailures({ requests, faults }: History, { recoveryMs }: Bounds): string[] {
+function undisturbedFailures({ requests, faults }: History, { recoveryMs, quota }: Bounds): string[] {
   const disturbances = faults.filter(({ disturbs }) => disturbs)
   return requests
     .filter(({ status }) => status !== 200 && status !== 429)
     .filter(
-      ({ begin, end }) => !disturbances.some((one) => begin <= one.end + recoveryMs && end >= one.begin),
+      ({ function: key, begin, end, status }) =>
+        // Without control nobody can count: a limit denies then, as it says.
+        !(key === quota?.function && status === 503 ? faults : disturbances).some(
+          (one) => begin <= one.end + recoveryMs && end >= one.begin,
+        ),
     )
     .map(
       ({ id, function: key, begin, end, status, error }) =>
@@ -126,14 +130,14 @@ function isExplained(list: ListRecord, writings: readonly ApplyRecord[], value: 
 }
 
 /** Times without a success of a function, or of the API, that no fault explains. */
-function late({ requests, applies, faults }: History, recoveryMs: number): string[] {
+function late({ requests, applies, faults }: History, { recoveryMs, quota }: Bounds): string[] {
   const keys = new Set(requests.map((one) => one.function))
   const series = [...keys].map((key) => ({
     name: key,
     times: requests
       .filter((one) => one.function === key && one.status > 0 && one.status < 500)
       .map(({ end }) => end),
-    excused: faults.filter(({ disturbs }) => disturbs),
+    excused: key === quota?.function ? faults : faults.filter(({ disturbs }) => disturbs),
   }))
   series.push({
     name: 'the API',
@@ -179,7 +183,7 @@ function figures({ requests, functions, faults, applies }: History): Record<stri
     .filter(({ from, to }) => !loud.some((one) => from <= one.end + 5_000 && to >= one.begin))
   const recovery = loud.map(({ end }) => {
     const next = loud.find((one) => one.begin > end)?.begin ?? Number.POSITIVE_INFINITY
-    const after = failed.filter(({ begin }) => begin > end && begin < next)
+    const after = failed.filter((one) => one.begin > end && one.end < next)
     return Math.max(0, ...after.map(({ begin }) => begin - end))
   })
   return {

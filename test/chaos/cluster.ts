@@ -127,6 +127,7 @@ export class Cluster {
   async until(what: string, isSo: () => Promise<boolean>, timeoutMs = START_MS): Promise<void> {
     const deadline = performance.now() + timeoutMs
     while (!(await isSo().catch(() => false))) {
+      if (this.surprises.length > 0) throw new Error(this.surprises.join('; '))
       if (performance.now() > deadline) throw new Error(`after ${timeoutMs} ms it is not so that ${what}`)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
@@ -161,7 +162,7 @@ export class Cluster {
     await this.call((client, options) => client.apply({ files, dryRun: false }, options))
     await this.until('functions are ready', async () => {
       const functions = await this.status<{ ready: number }[]>('functions')
-      return functions.length === 2 && functions.every(({ ready }) => ready > 0)
+      return functions.length === 3 && functions.every(({ ready }) => ready > 0)
     })
   }
 
@@ -225,6 +226,8 @@ function manifests(folder: string): string {
     },
     service('steady', scale(4, 6), CONCURRENCY),
     service('limited', scale(2, 2), 0),
+    // Calls it, so that engines of the nodes need slots that the gateway's have.
+    service('caller', scale(2, 2), 0),
     {
       apiVersion: 'mayfly.dev/v1',
       kind: 'RateLimitPolicy',

@@ -25,6 +25,11 @@ export function faultsOf(cluster: Cluster): { faults: Fault[]; skipped: string[]
     ...(['n1', 'n2', 'gateway'] as const).flatMap((name) => [killEngine(name), pauseEngine(name)]),
     killInstance,
     pauseInstance,
+    ...(['n1', 'gateway'] as const).flatMap((name) => [
+      withoutControl(killEngine(name)),
+      killWithPausedEngine(name),
+    ]),
+    withoutControl(killInstance),
   ]
   const skipped: string[] = []
   if (cluster.network) faults.push(...(['control', 'n1', 'n2', 'gateway'] as const).map(partition))
@@ -118,6 +123,39 @@ const pauseInstance: Fault = {
   disturbs: true,
   killsEngines: false,
   run: (cluster, random) => paused(oneOf(instancePids(cluster), random), random),
+}
+
+/** The control plane is away while it happens, and for a while after that. */
+function withoutControl({ name, disturbs, killsEngines, run }: Fault): Fault {
+  return {
+    name: `${name} while control is dead`,
+    disturbs,
+    killsEngines,
+    async run(cluster, random) {
+      const control = cluster.roles.get('control')!
+      await control.kill()
+      await run(cluster, random)
+      await wait(random() * LONGEST_PAUSE_MS)
+      control.start()
+    },
+  }
+}
+
+/** An engine that cannot hear that its node has ended. */
+function killWithPausedEngine(name: RoleName): Fault {
+  return {
+    name: `kill ${name} while an engine is paused`,
+    disturbs: true,
+    killsEngines: true,
+    async run(cluster, random) {
+      const role = cluster.roles.get(name)!
+      const pid = oneOf(role.engines(), random)
+      if (pid !== undefined) signal(pid, 'SIGSTOP')
+      await role.kill()
+      await wait(RESTART_MS)
+      role.start()
+    },
+  }
 }
 
 /** Cuts a machine off from all others. Without the control plane requests go on. */

@@ -4,8 +4,9 @@ import type { Cluster } from './cluster.ts'
 import { type History, monotonicMs } from './history.ts'
 
 const REQUEST_MS = 10_000
-/** Requests to the steady function at once: more than one engine's part of its slots, so that slots go round. */
+/** Requests to the steady function at once, by the gateway and by another function: engines contend for its slots. */
 const CLIENTS = 6
+const CALLERS = 5
 const LIMITED_PAUSE_MS = 100
 const APPLY_PAUSE_MS = 150
 /** Resources that are written again and again. */
@@ -19,8 +20,15 @@ export function load(
   random: () => number,
 ): Promise<unknown> {
   const agent = new Agent({ keepAlive: true })
-  const clients = Array.from({ length: CLIENTS }, (_, i) =>
-    steady(cluster, history, signal, agent, `s${i}`, random),
+  const clients = Array.from({ length: CLIENTS + CALLERS }, (_, i) =>
+    steady(
+      cluster,
+      history,
+      signal,
+      agent,
+      i < CLIENTS ? { name: 'steady', prefix: `s${i}` } : { name: 'caller', prefix: `c${i}` },
+      random,
+    ),
   )
   return Promise.all([
     ...clients,
@@ -35,13 +43,13 @@ async function steady(
   history: History,
   signal: AbortSignal,
   agent: Agent,
-  client: string,
+  { name, prefix }: { name: string; prefix: string },
   random: () => number,
 ): Promise<void> {
   for (let i = 0; !signal.aborted; i++) {
     // Mostly short ones; a few are long enough to be under way while things change.
     const ms = random() < 0.03 ? 1_500 : 5 + Math.floor(random() * 40)
-    await ask(cluster, history, agent, 'steady', `${client}-${i}`, ms)
+    await ask(cluster, history, agent, name, `${prefix}-${i}`, ms)
     await wait(10 + random() * 40)
   }
 }
@@ -74,7 +82,7 @@ async function ask(
     const sent = request({
       ...gateway,
       agent,
-      path: `/?id=${id}&ms=${ms}`,
+      path: `/?id=${id}&ms=${ms}${name === 'caller' ? '&call=steady' : ''}`,
       headers: { host: `${name}.chaos.localhost` },
       signal: AbortSignal.timeout(REQUEST_MS),
     })

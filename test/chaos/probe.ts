@@ -20,7 +20,14 @@ export default {
     const { searchParams } = new URL(request.url)
     const id = searchParams.get('id') ?? ''
     note({ what: 'begin', id })
-    await new Promise((resolve) => setTimeout(resolve, Number(searchParams.get('ms'))))
+    const called = searchParams.get('call')
+    if (called !== null) {
+      const answer = await fetch(
+        `http://${called}.chaos.svc.cluster.local/?id=${id}&ms=${searchParams.get('ms')}`,
+      )
+      if (!answer.ok)
+        return new Response(`${called} answers ${answer.status} ${await answer.text()}`, { status: 502 })
+    } else await new Promise((resolve) => setTimeout(resolve, Number(searchParams.get('ms'))))
     note({ what: 'end', id })
     return Response.json({ id, instance: MAYFLY_INSTANCE })
   },
