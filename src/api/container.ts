@@ -16,6 +16,7 @@ import {
 import { readImage } from './image.ts'
 import { checkDnsLabel, checkVariableName, quote } from './kubernetes-name.ts'
 import { checkArgument, readinessProbe } from './probe.ts'
+import { resourceRequirements } from './resources.ts'
 
 /** The port that a function declares where its manifest does not. */
 export const DEFAULT_PORT = 8080
@@ -38,17 +39,6 @@ const port = mapping({
     (value) => (value === 'TCP' ? null : 'functions speak HTTP over TCP: write TCP'),
     'unsupported',
   ).optional(),
-})
-
-const quantity = z.custom<string | number>(
-  (value) => (typeof value === 'string' && QUANTITY.test(value)) || (typeof value === 'number' && value >= 0),
-  { error: 'expected a quantity such as 500m, 1, 128Mi' },
-)
-
-const quantities = mapping({
-  cpu: quantity.optional(),
-  memory: quantity.optional(),
-  'ephemeral-storage': quantity.optional(),
 })
 
 const OWN_USER = 'functions run as the user who runs mayfly: remove the field'
@@ -77,7 +67,7 @@ export const container = across(
       'liveness probes are not available: an instance that exits is restarted; remove the field',
     ),
     startupProbe: unsupported('startup probes are not available: use readinessProbe'),
-    resources: mapping({ requests: quantities.optional(), limits: quantities.optional() }).optional(),
+    resources: resourceRequirements.optional(),
     workingDir: text(checkArgument).optional(),
     securityContext: securityContext.optional(),
     envFrom: unsupported('config maps and secrets do not exist here: list the variables in env'),
@@ -154,8 +144,6 @@ function checkPortName(name: string): string | null {
   if (name === 'h2c') return 'HTTP/2 is not available yet: write http1'
   return `${quote(name)} is not a protocol: write http1, or remove the field`
 }
-
-const QUANTITY = /^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE]\d+)?$/
 
 const RESERVED = new Set([
   'PORT',

@@ -5,6 +5,7 @@ import type { Address } from './image.ts'
 import type { Source } from './manifest-error.ts'
 import type { MeshConfigSpec } from './mesh-config.ts'
 import { type Probe, toProbe } from './probe.ts'
+import { type Resources, toResources } from './resources.ts'
 import { type Scaling, toScaling } from './scaling.ts'
 import { SERVICE_LABEL, type Service, VISIBILITY_LABEL } from './service.ts'
 
@@ -35,6 +36,8 @@ export type FunctionSpec = {
   workingDir: string | null
   /** null: an instance is ready as soon as it accepts connections. */
   readiness: Probe | null
+  /** What an instance asks for and may use; absent where the manifest says nothing of it. */
+  resources?: Resources
   /** Requests that an instance may work on at once; 0: no limit. */
   concurrency: number
   timeoutMs: number
@@ -68,6 +71,7 @@ export function toFunctionSpec(service: Service, mesh: MeshConfigSpec): Function
     workingDir:
       container.workingDir === undefined ? null : besideManifest(container.workingDir, service.source),
     readiness: container.readinessProbe ? toProbe(container.readinessProbe) : null,
+    ...(container.resources && { resources: toResources(container.resources) }),
     concurrency: spec.containerConcurrency,
     timeoutMs: (spec.timeoutSeconds || DEFAULT_TIMEOUT_SECONDS) * 1_000,
     responseStartTimeoutMs: spec.responseStartTimeoutSeconds * 1_000,

@@ -1,5 +1,6 @@
 import { availableParallelism, hostname } from 'node:os'
 import type { Command } from 'commander'
+import { isolateOption } from './isolate-option.ts'
 import type { NodeCommandOptions } from './run-node.ts'
 
 export function addNode(program: Command): void {
@@ -9,6 +10,7 @@ export function addNode(program: Command): void {
       'where other nodes reach its functions; port 0: any free one',
       '127.0.0.1:0',
     )
+    .addOption(isolateOption('auto'))
     .addHelpText(
       'after',
       `

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { NodeAgent } from '../control/nodes/node-agent.ts'
 import { stayAttached } from '../control/nodes/node-client.ts'
 import { createRuntime } from '../runtime/runtime.ts'
+import { type IsolateMode, isolationFor } from './isolate-option.ts'
 import { joinCluster, NodeIdentity } from './node-identity.ts'
 import { fail } from './output.ts'
 import { parseAddress } from './parse-address.ts'
@@ -19,6 +20,7 @@ export interface NodeCommandOptions {
   engines: string
   zone: string
   gateway?: string
+  isolate?: IsolateMode
 }
 
 export async function runNode(options: NodeCommandOptions, isGateway: boolean): Promise<void> {
@@ -32,7 +34,8 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
   Object.assign(process.env, ALLOCATOR)
   const file = join(resolve(options.data), 'node.json')
   const identity = await joined(file, options)
-  const runtime = isGateway ? null : createRuntime({ keeperLost: notice })
+  const isolation = isGateway ? null : await isolationFor(options.isolate ?? 'auto', notice)
+  const runtime = isGateway ? null : createRuntime({ keeperLost: notice, isolation })
   const ended = new AbortController()
   const agent = new NodeAgent({
     plan: {

@@ -6,6 +6,7 @@ import type { CompiledMesh } from '../control/compile-mesh.ts'
 import type { ListenFailure } from '../control/listener-plan.ts'
 import { ENGINES, Mesh } from '../control/mesh.ts'
 import type { QuotaSource } from '../control/quota-hub.ts'
+import type { Isolation } from '../runtime/isolation/isolation.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type NodeOptions, nodePlans, ONE_NODE, openAuthority } from './node-plans.ts'
 import type { EngineKind } from './spawn-engine.ts'
@@ -34,12 +35,13 @@ export async function startMesh(
   notice: (text: string) => void,
   division: NodeOptions = ONE_NODE,
   quota?: QuotaSource,
+  isolation: Isolation | null = null,
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
   const taken = await addressProblem(gateway)
   if (taken !== null) return { ok: false, message: listenProblem(gateway, taken) }
   const authority = await authorityOf(division)
   if (!authority.ok) return authority
-  const runtime = createRuntime({ keeperLost: notice })
+  const runtime = createRuntime({ keeperLost: notice, isolation })
   const engines = compiled.config.engines || defaultEngines()
   const nodes = nodePlans(division, engines, kind, runtime)
   const mesh = new Mesh(compiled, {

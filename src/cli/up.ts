@@ -6,6 +6,7 @@ import { startAdminServer } from '../control/admin-server.ts'
 import { type ManifestFile, watchManifestFolder } from '../control/manifest-folder.ts'
 import { adminHandlers } from './admin-handlers.ts'
 import { ownSocket } from './admin-socket.ts'
+import { type IsolateMode, isolateOption, isolationFor } from './isolate-option.ts'
 import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { MOST_NODES, type NodeOptions } from './node-plans.ts'
@@ -26,6 +27,7 @@ interface UpOptions {
   authority?: string
   certificateLifetime?: string
   state?: string
+  isolate: IsolateMode
 }
 
 export function addUp(program: Command): void {
@@ -67,6 +69,7 @@ export function addUp(program: Command): void {
       '--state <place>',
       'where it is kept what rate limits let through: a folder, or redis://HOST:PORT of a Valkey or Redis server that several meshes share (default: a folder of its own below ~/.local/state/mayfly)',
     )
+    .addOption(isolateOption('off'))
     .option('--ready-file <file>', 'written as JSON once traffic is accepted')
     .addHelpText('after', EXAMPLES)
     .action(up)
@@ -101,7 +104,8 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   if (!socket.ok) fail(socket.message)
   const quota = new LazyQuota(state.place, notice)
   await quota.begin([...loaded.mesh.functions.values()].flatMap(({ quotaLimits }) => quotaLimits))
-  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division, quota)
+  const isolation = await isolationFor(options.isolate, notice)
+  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division, quota, isolation)
   if (!started.ok) fail(started.message)
   const { running } = started
   const clean = () => {

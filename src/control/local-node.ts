@@ -3,8 +3,11 @@ import type { EngineQuery, FromEngine, ToEngine } from '../dataplane/engine-mess
 import type { NodeAddress } from '../dataplane/node-messages.ts'
 import type { Instance, InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
+import type { Compartment } from '../runtime/isolation/compartment.ts'
+import { insideEnvironment } from '../runtime/isolation/inside-environment.ts'
+import type { Isolation } from '../runtime/isolation/isolation.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import { EgressAddresses } from './egress-addresses.ts'
+import { EgressAddresses, type PlaceOutcome } from './egress-addresses.ts'
 import { EngineFleet, type SpawnEngine } from './engine-fleet.ts'
 import { ListenerPlan, type ListenFailure, type ListenOutcome } from './listener-plan.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
@@ -35,6 +38,8 @@ export class LocalNode implements MeshNode {
   readonly #fleet: EngineFleet
   readonly #listeners: ListenerPlan
   readonly #egress: EgressAddresses
+  /** Of instances that are isolated: each at the one address that its compartment lets it reach. */
+  readonly #isolated: EgressAddresses<Compartment> | null
   #address: NodeAddress | null = null
 
   /** `prefix` begins its engines' names. */
@@ -63,6 +68,8 @@ export class LocalNode implements MeshNode {
       notice,
     )
     this.#egress = new EgressAddresses(this.#listeners, '127.0.0.1', notice)
+    const isolation = plan.runtime?.isolation ?? null
+    this.#isolated = isolation && new EgressAddresses(this.#listeners, () => compartment(isolation), notice)
   }
 
   get name(): string {
@@ -104,7 +111,7 @@ export class LocalNode implements MeshNode {
 
   /** Has egress addresses open before instances ask for one. */
   fillEgress(): Promise<void> {
-    return this.#egress.fill()
+    return (this.#isolated ?? this.#egress).fill()
   }
 
   engines(): string[] {
@@ -140,26 +147,31 @@ export class LocalNode implements MeshNode {
   }
 
   egressUrl(key: string, instance: string | null): string | null {
-    return this.#egress.url(key, instance)
+    const own = instance === null ? undefined : this.#isolated?.placeOf(instance)
+    return own ? `http://${own.host}:${own.port}` : this.#egress.url(key, instance)
   }
 
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
     const { runtime } = this.#plan
     if (runtime === null) throw new Error(`${this.name} runs no instances`)
+    const isolated = spec.image.kind === 'endpoint' ? null : this.#isolated
+    const egress = isolated ?? this.#egress
     return runtime.createSet(spec, {
       revision,
       listener: {
         ...listener,
         starting: (instance) => {
           listener.starting?.(instance)
-          this.#egress.openInstance(spec.key, instance.id)
+          egress.openInstance(spec.key, instance.id)
         },
         gone: (instance, why) => {
           listener.gone(instance, why)
-          this.#egress.closeInstance(instance.id)
+          egress.closeInstance(instance.id)
         },
       },
-      environment: (instance) => this.#environment(spec.key, instance),
+      environment: (instance) =>
+        isolated ? this.#isolatedEnvironment(isolated, instance) : this.#environment(spec.key, instance),
+      compartment: (instance) => isolated?.placeOf(instance.id) ?? null,
     })
   }
 
@@ -172,6 +184,11 @@ export class LocalNode implements MeshNode {
     await this.#plan.runtime?.close()
   }
 
+  async #isolatedEnvironment(egress: EgressAddresses<Compartment>, { id }: Instance) {
+    await egress.instanceReady(id)
+    return insideEnvironment()
+  }
+
   async #environment(key: string, { id }: Instance): Promise<Record<string, string>> {
     await this.#egress.instanceReady(id)
     const url = this.#egress.url(key, id)
@@ -180,4 +197,10 @@ export class LocalNode implements MeshNode {
     const { host } = new URL(url)
     return { HTTP_PROXY: url, http_proxy: url, NO_PROXY: host, no_proxy: host, MAYFLY_URL: url }
   }
+}
+
+/** The place of an address that one isolated instance alone is to reach. */
+async function compartment(isolation: Isolation): Promise<PlaceOutcome<Compartment>> {
+  const made = await isolation.make()
+  return made.ok ? { ok: true, place: made.compartment } : made
 }

@@ -2,6 +2,8 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import { instanceEnvironment } from './environment.ts'
 import type { LiveInstance } from './instance.ts'
 import { type InstanceProcess, startProcess } from './instance-process.ts'
+import type { Compartment } from './isolation/compartment.ts'
+import type { Isolation } from './isolation/isolation.ts'
 import type { Keeper } from './keeper.ts'
 import { type Launch, type Launcher, planLaunch } from './launch.ts'
 import type { LogBook } from './log-book.ts'
@@ -13,6 +15,8 @@ export type Run = {
   keeper: Keeper
   logs: LogBook
   launcher: Launcher
+  /** Every instance has a compartment of its own, or is not started. */
+  isolation: Isolation | null
   /** Where file functions keep compiled code between starts; null: nowhere. */
   cacheDirectory: string | null
 }
@@ -23,6 +27,8 @@ type Environment = Readonly<Record<string, string>>
 export type Origin = {
   spec: FunctionSpec
   environment(instance: LiveInstance): Environment | Promise<Environment>
+  /** What shuts the instance in; null: it is a plain process. Asked after `environment`. */
+  compartment(instance: LiveInstance): Compartment | null
   startTimeoutMs: number
 }
 
@@ -39,7 +45,10 @@ export async function bringUp(
   instance: LiveInstance,
   signal: AbortSignal,
 ): Promise<BringUp> {
-  if (origin.spec.image.kind !== 'host') return attempt(run, origin, instance, null, signal)
+  const { image, port } = origin.spec
+  if (image.kind !== 'host') return attempt(run, origin, instance, null, signal)
+  // No other instance uses the ports of a compartment's network.
+  if (run.isolation !== null) return attempt(run, origin, instance, port, signal)
   for (let tries = 1; ; tries++) {
     const lease = await leasePort()
     if (lease === null) return { kind: 'failed', reason: 'no free port was found for it on 127.0.0.1' }
@@ -68,17 +77,27 @@ async function attempt(
     return { kind: 'failed', reason: `its environment is not known: ${(error as Error).message}` }
   }
   if (signal.aborted) return { kind: 'stopped', process: null }
+  const compartment = run.isolation === null ? null : origin.compartment(instance)
+  if (run.isolation !== null && compartment === null)
+    return { kind: 'failed', reason: 'there is no compartment for it: the mesh process says why' }
+  const refused = compartment?.limit(spec.resources) ?? null
+  if (refused !== null) return { kind: 'failed', reason: refused }
   const environment = instanceEnvironment({
     instance,
     name: spec.name,
     env: spec.env,
     port,
     run: run.keeper.run,
-    mesh: { ...(run.cacheDirectory && { NODE_COMPILE_CACHE: run.cacheDirectory }), ...mesh },
+    mesh: {
+      ...(run.cacheDirectory && compartment === null && { NODE_COMPILE_CACHE: run.cacheDirectory }),
+      ...mesh,
+    },
+    isolated: compartment !== null,
   })
   const plan = planLaunch(spec, environment)
   if (!plan.ok) return { kind: 'failed', reason: plan.reason }
-  const process = await startOwned(run, instance, plan.launch)
+  const inside: Inside = { launch: plan.launch, compartment }
+  const process = await startOwned(run, instance, inside)
   if (typeof process === 'string') return { kind: 'failed', reason: process }
   instance.pid = process.pid
 
@@ -86,7 +105,7 @@ async function attempt(
   const ended = new AbortController()
   void process.exit.then(() => ended.abort())
   const give = AbortSignal.any([signal, deadline, ended.signal])
-  const ready = await reached(run, origin, instance, plan.launch, process, port, give)
+  const ready = await reached(run, origin, instance, inside, process, port, give)
   if (ready.ok && !ended.signal.aborted) return { kind: 'ready', process }
   if (signal.aborted) return { kind: 'stopped', process }
   process.signal('SIGKILL')
@@ -99,12 +118,15 @@ async function attempt(
   return { kind: 'failed', reason: what + tail(run.logs, instance) }
 }
 
+/** A launch as the manifest has it, and what the process is to be shut in by. */
+type Inside = { launch: Launch; compartment: Compartment | null }
+
 /** Waits for the port that the process announces or was given, then asks as the manifest says. */
 async function reached(
   run: Run,
   origin: Origin,
   instance: LiveInstance,
-  launch: Launch,
+  inside: Inside,
   process: InstanceProcess,
   givenPort: number | null,
   signal: AbortSignal,
@@ -112,11 +134,11 @@ async function reached(
   const probe = origin.spec.readiness ?? TCP_PROBE
   const port = givenPort ?? (await Promise.race([process.port, aborted(signal)]))
   if (port === null) return { ok: false, problem: 'the module has not finished loading' }
-  instance.address = { host: '127.0.0.1', port }
+  instance.address = { host: inside.compartment?.address ?? '127.0.0.1', port }
   // A port that was announced is open: no need to try it.
   if (givenPort === null && probe.handler.kind === 'tcp' && probe.initialDelayMs === 0) return { ok: true }
   const exec = (command: string[], attempt: AbortSignal) =>
-    runProbe(run, origin, instance, launch, command, attempt)
+    runProbe(run, origin, instance, inside, command, attempt)
   return untilReady(probe, { ...instance.address, exec }, signal)
 }
 
@@ -124,14 +146,14 @@ async function runProbe(
   run: Run,
   origin: Origin,
   instance: LiveInstance,
-  launch: Launch,
+  { launch, compartment }: Inside,
   command: string[],
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   const image = { kind: 'host' as const, command, args: [] }
   const plan = planLaunch({ ...origin.spec, image }, launch.environment)
   if (!plan.ok) return { ok: false, problem: `the probe's ${plan.reason}` }
-  const process = await startOwned(run, instance, plan.launch)
+  const process = await startOwned(run, instance, { launch: plan.launch, compartment })
   if (typeof process === 'string') return { ok: false, problem: process }
   const kill = () => process.signal('SIGKILL')
   signal.addEventListener('abort', kill)
@@ -146,13 +168,15 @@ async function runProbe(
 async function startOwned(
   run: Run,
   instance: LiveInstance,
-  launch: Launch,
+  { launch, compartment }: Inside,
 ): Promise<InstanceProcess | string> {
   const { logs, keeper } = run
   const { id, function: key } = instance
   const log = (stream: 'stdout' | 'stderr' | 'mesh', text: string) =>
     logs.append({ time: Date.now(), function: key, instance: id, stream, text })
-  const started = await startProcess(run.launcher(launch), {
+  const entered = compartment?.enter(launch) ?? { ok: true, launch: run.launcher(launch) }
+  if (!entered.ok) return entered.reason
+  const started = await startProcess(entered.launch, {
     line: log,
     dropped(stream, bytes) {
       logs.drop(bytes)

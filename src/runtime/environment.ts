@@ -13,6 +13,8 @@ export type EnvironmentParts = {
   run: string
   /** The mesh's own variables for this instance (HTTP_PROXY, MAYFLY_URL and the like). */
   mesh: Readonly<Record<string, string>>
+  /** It is a user of its own, who has no home and must not use the mesh process's folders. */
+  isolated?: boolean
 }
 
 /**
@@ -24,6 +26,10 @@ export function instanceEnvironment(parts: EnvironmentParts): Record<string, str
   for (const name of INHERITED) {
     const value = process.env[name]
     if (value !== undefined) environment[name] = value
+  }
+  if (parts.isolated) {
+    environment.HOME = '/'
+    delete environment.TMPDIR
   }
   for (const { name, value } of parts.env) environment[name] = expand(value, environment)
   // Node's own fetch and http honour the proxy variables only when told to; other languages' clients do by themselves.

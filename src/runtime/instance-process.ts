@@ -33,7 +33,12 @@ export async function startProcess(
       cwd: launch.cwd,
       env: launch.environment,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', ...(launch.announcesPort ? (['pipe'] as const) : [])],
+      stdio: [
+        launch.input === undefined ? 'ignore' : 'pipe',
+        'pipe',
+        'pipe',
+        ...(launch.announcesPort ? (['pipe'] as const) : []),
+      ],
     })
   } catch (error) {
     return { ok: false, reason: `cannot start ${launch.command}: ${(error as Error).message}` }
@@ -42,7 +47,8 @@ export async function startProcess(
     const error = await new Promise<Error>((resolve) => child.once('error', resolve))
     return { ok: false, reason: `cannot start ${launch.command}: ${error.message}` }
   }
-  return { ok: true, process: follow(child, child.pid, output) }
+  if (launch.input !== undefined) child.stdin!.on('error', () => {}).end(launch.input)
+  return { ok: true, process: follow(child, child.pid, output, launch.explain) }
 }
 
 /** Asks a process to end, and ends it when it has not done so in time. */
@@ -54,7 +60,12 @@ export async function terminate(process: InstanceProcess, graceMs: number): Prom
   return how
 }
 
-function follow(child: ChildProcess, pid: number, output: OutputSink): InstanceProcess {
+function follow(
+  child: ChildProcess,
+  pid: number,
+  output: OutputSink,
+  explain: (how: string) => string = (how) => how,
+): InstanceProcess {
   let ended = false
   for (const name of ['stdout', 'stderr'] as const) {
     readLines(child[name]!, {
@@ -67,7 +78,7 @@ function follow(child: ChildProcess, pid: number, output: OutputSink): InstanceP
     child.once('exit', (code, signal) => {
       ended = true
       killGroup(pid, 'SIGKILL')
-      resolve(code === null ? `was killed by ${signal}` : `exited with status ${code}`)
+      resolve(explain(code === null ? `was killed by ${signal}` : `exited with status ${code}`))
     })
   })
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))

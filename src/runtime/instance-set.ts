@@ -3,6 +3,7 @@ import { backOffMs, SETTLED_MS } from './back-off.ts'
 import { type BringUp, bringUp, type Origin, type Run } from './bring-up.ts'
 import { type Instance, type InstanceListener, type LiveInstance, newInstance } from './instance.ts'
 import { terminate } from './instance-process.ts'
+import type { Compartment } from './isolation/compartment.ts'
 
 /** The instances of one revision of one function. */
 export interface InstanceSet {
@@ -24,6 +25,8 @@ export interface InstanceSetOptions {
   environment(
     instance: Instance,
   ): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
+  /** In a runtime that isolates: what shuts the instance in, when its environment is known; null: none could be made. */
+  compartment?(instance: Instance): Compartment | null
   listener: InstanceListener
   /** Which of two instances to stop first when there are too many (as for Array.sort). Without it, the youngest. */
   stopFirst?(a: Instance, b: Instance): number
@@ -41,7 +44,12 @@ export const INSTANCE_LIMITS = { startTimeoutMs: 60_000, drainMs: 300_000, grace
 export function createProcessSet(run: Run, spec: FunctionSpec, options: InstanceSetOptions): InstanceSet {
   const { listener, revision } = options
   const limits = { ...INSTANCE_LIMITS, ...options }
-  const origin: Origin = { spec, environment: options.environment, startTimeoutMs: limits.startTimeoutMs }
+  const origin: Origin = {
+    spec,
+    environment: options.environment,
+    compartment: (instance) => options.compartment?.(instance) ?? null,
+    startTimeoutMs: limits.startTimeoutMs,
+  }
   const slots = new Map<string, Slot>()
   let desired = 0
   let drained: PromiseWithResolvers<void> | null = null

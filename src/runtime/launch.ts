@@ -11,11 +11,17 @@ export type Launch = {
   args: string[]
   cwd: string
   environment: Record<string, string>
+  /** Files that the process reads before it can run at all. */
+  files: string[]
   /** The process writes the number of the port on which it listens, and a newline, to file descriptor 3. */
   announcesPort: boolean
+  /** Written to its standard input; else that is empty. */
+  input?: string
+  /** Better words for how it ended, where there are any. */
+  explain?(how: string): string
 }
 
-/** Turns the process that a function's manifest asks for into the one that is really started: the place for isolation. */
+/** Turns the process that a function's manifest asks for into the one that is really started, where it is not isolated. */
 export type Launcher = (launch: Launch) => Launch
 
 /** What to start for an instance of the function, or why that is not possible. */
@@ -42,6 +48,7 @@ export function planLaunch(
       args: [HOST, file, '3'],
       cwd,
       environment,
+      files: [process.execPath, HOST, file],
       announcesPort: true,
     }
     return { ok: true, launch }
@@ -55,7 +62,7 @@ export function planLaunch(
       reason: `command not found: no program ${name} ${where}: install it, or correct command`,
     }
   }
-  return { ok: true, launch: { command, args, cwd, environment, announcesPort: false } }
+  return { ok: true, launch: { command, args, cwd, environment, files: [command], announcesPort: false } }
 }
 
 /** On Linux, has the kernel kill the process when the mesh process ends; elsewhere leaves the launch as it is. */

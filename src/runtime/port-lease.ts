@@ -6,11 +6,11 @@ import { createServer } from 'node:net'
 export type PortLease = { port: number; release(): void }
 
 /**
- * Finds a port on which nothing listens, outside the range from which the kernel takes ports for outgoing connections
+ * Finds a port on which nothing listens at the address, outside the range from which the kernel takes ports for outgoing connections
  * and for "port 0". Another process may still take it before the program does; then the program fails and is started
  * with another one.
  */
-export async function leasePort(): Promise<PortLease | null> {
+export async function leasePort(host = '127.0.0.1'): Promise<PortLease | null> {
   const { first, last } = range()
   const size = last - first + 1
   const start = randomInt(size)
@@ -18,7 +18,7 @@ export async function leasePort(): Promise<PortLease | null> {
     const port = first + ((start + i) % size)
     if (leased.has(port)) continue
     leased.add(port)
-    if (await isFree(port)) return { port, release: () => void leased.delete(port) }
+    if (await isFree(host, port)) return { port, release: () => void leased.delete(port) }
     leased.delete(port)
   }
   return null
@@ -42,10 +42,10 @@ function range(): { first: number; last: number } {
   return { first: FIRST, last: LAST }
 }
 
-function isFree(port: number): Promise<boolean> {
+function isFree(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(false))
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)))
   })
 }

@@ -5,6 +5,7 @@ import type { FunctionSpec } from '../api/function-spec.ts'
 import type { Run } from './bring-up.ts'
 import { createEndpointSet } from './endpoint-instances.ts'
 import { createProcessSet, type InstanceSet, type InstanceSetOptions } from './instance-set.ts'
+import type { Isolation } from './isolation/isolation.ts'
 import { startKeeper } from './keeper.ts'
 import { type Launcher, launchTiedToParent } from './launch.ts'
 import { createLogBook, type LogBook } from './log-book.ts'
@@ -12,6 +13,8 @@ import { instanceUsages, reapedCpuMs, type Usage } from './process-usage.ts'
 
 /** All function instances that this process runs. Nothing that it has started outlives it, whatever ends it. */
 export interface Runtime {
+  /** What makes compartments for instances; null: they are plain processes. */
+  readonly isolation: Isolation | null
   readonly logs: LogBook
   /** The instances of one revision; a new revision is a new set, and the old one is drained when it is not needed. */
   createSet(spec: FunctionSpec, options: InstanceSetOptions): InstanceSet
@@ -24,6 +27,8 @@ export interface Runtime {
 export interface RuntimeOptions {
   logs?: LogBook
   launcher?: Launcher
+  /** Every process of a function is to be shut in; the runtime closes it. */
+  isolation?: Isolation | null
   /** Where file functions keep compiled code between starts, which spares half of a start; null: nowhere. */
   cacheDirectory?: string | null
   /** Told when the keeper had to be started anew: until then a kill of this process could leave instances behind. */
@@ -36,6 +41,7 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
     keeper: startKeeper(options.keeperLost ?? ((problem) => process.emitWarning(problem, 'MayflyKeeper'))),
     logs,
     launcher: options.launcher ?? launchTiedToParent,
+    isolation: options.isolation ?? null,
     cacheDirectory: options.cacheDirectory === undefined ? userCacheDirectory() : options.cacheDirectory,
   }
   const sets = new Set<InstanceSet>()
@@ -45,10 +51,12 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
   async function close(): Promise<void> {
     await Promise.all(Array.from(sets, (set) => set.drain()))
     await run.keeper.close()
+    await run.isolation?.close()
   }
 
   return {
     logs,
+    isolation: run.isolation,
     createSet(spec, setOptions) {
       if (closed) throw new Error('the runtime is closed')
       const { image } = spec

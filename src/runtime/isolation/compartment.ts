@@ -1,0 +1,101 @@
+import type { Resources } from '../../api/resources.ts'
+import type { Launch } from '../launch.ts'
+import type { ControlGroup } from './control-group.ts'
+import { enter } from './enter-compartment.ts'
+import { closedFolders, type InstanceView } from './instance-view.ts'
+import type { NameServer } from './name-server.ts'
+import type { NetworkNamespace } from './network-namespace.ts'
+
+/** What shuts one instance in: its namespaces, its user, its control group. Made before an instance needs it, and never used twice. */
+export interface Compartment {
+  /** Where the engine is to listen for what the instance sends: that address has no other purpose. */
+  readonly host: string
+  readonly port: number
+  /** Where the machine reaches the instance's own port. */
+  readonly address: string
+  readonly user: number
+  /** Sets what the instance may use; gives what the system refused, or null. */
+  limit(resources: Resources | undefined): string | null
+  /** The launch as a process inside; or why its user could not start it. */
+  enter(launch: Launch): { ok: true; launch: Launch } | { ok: false; reason: string }
+  /** Ends what is left inside, and gives everything back. */
+  release(): void
+}
+
+/** Processes and threads that one instance may have. */
+export const MOST_PROCESSES = 1_024
+
+export interface CompartmentParts {
+  namespace: NetworkNamespace
+  port: number
+  group: ControlGroup
+  view: InstanceView
+  nameServer: NameServer
+  user: number
+  nsenter: string
+  /** Everything is given back, or (false) a process does not end, so that the parts must not be used again. */
+  released(clean: boolean): void
+}
+
+export function createCompartment(parts: CompartmentParts): Compartment {
+  const { namespace, port, group, view, nameServer, user, nsenter } = parts
+  const own = (descriptor: number) => `/proc/${process.pid}/fd/${descriptor}`
+  let memoryBytes: number | null = null
+  let isReleased = false
+
+  /** Words for an end that the kernel brought about for want of memory. */
+  function explain(how: string): string {
+    if (memoryBytes === null || !how.includes('SIGKILL') || group.memoryKills() === 0) return how
+    return `was killed: it used more memory than its limit, ${memoryBytes} bytes (resources.limits.memory)`
+  }
+
+  return {
+    host: namespace.sidecar,
+    port,
+    address: namespace.instance,
+    user,
+    limit(resources) {
+      memoryBytes = resources?.limits.memoryBytes ?? null
+      try {
+        group.limit({
+          cpuMillis: resources?.limits.cpuMillis ?? null,
+          cpuRequestMillis: resources?.requests.cpuMillis ?? null,
+          memoryBytes,
+          processes: MOST_PROCESSES,
+        })
+        return null
+      } catch (error) {
+        return `the control group takes no such limit: ${(error as Error).message}`
+      }
+    },
+    enter(launch) {
+      const readable = closedFolders(launch.files, [launch.cwd])
+      if (!readable.ok) return { ok: false, reason: readable.problem }
+      const odd = readable.closed.find(({ path }) => /[,:\\"]/.test(path))
+      if (odd) {
+        return {
+          ok: false,
+          reason: `${odd.path} may be entered by its owner alone, and instances are users of their own: chmod o+x it`,
+        }
+      }
+      const entrance = {
+        network: own(namespace.network),
+        ipc: own(namespace.ipc),
+        mount: own(view.descriptor),
+        groups: group.entrances,
+        user,
+        closed: readable.closed,
+      }
+      return { ok: true, launch: { ...enter(launch, entrance, { nsenter }), explain } }
+    },
+    release() {
+      if (isReleased) return
+      isReleased = true
+      nameServer.close()
+      void group.remove().then((clean) => {
+        namespace.close()
+        parts.released(clean)
+      })
+    },
+  }
+}

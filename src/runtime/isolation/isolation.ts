@@ -1,0 +1,211 @@
+import { closeSync } from 'node:fs'
+import { leasePort, type PortLease } from '../port-lease.ts'
+import { type ClaimedRange, claimRange, FIRST_USER, RANGE_SIZE } from './claimed-range.ts'
+import { type Compartment, createCompartment } from './compartment.ts'
+import { makeGroup, parentFolders, removeGroups } from './control-group.ts'
+import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
+import { type InstanceView, makeView } from './instance-view.ts'
+import { type NameServerCounters, openNameServer } from './name-server.ts'
+import { makeNamespace } from './network-namespace.ts'
+import { startTidier } from './range-tidier.ts'
+import { findTool, runTool, TOOLS } from './system-tool.ts'
+
+export type CompartmentOutcome = { ok: true; compartment: Compartment } | { ok: false; problem: string }
+
+/** Makes compartments for the instances of one process. */
+export interface Isolation {
+  readonly counters: Readonly<IsolationCounters>
+  make(): Promise<CompartmentOutcome>
+  /** Ends what is left in any, and removes them. */
+  close(): Promise<void>
+}
+
+export interface IsolationCounters extends NameServerCounters {
+  made: number
+  /** Compartments that could not be made, or of which a process did not end. */
+  failed: number
+  lost: number
+}
+
+export interface IsolationOptions {
+  /** The first of the users that instances are; 65,536 belong to the ranges of a machine. */
+  firstUser?: number
+  /** Told when the process that tidies up had to be started anew. */
+  notice(text: string): void
+}
+
+/** Makes ready for isolation, and tries it: gives all that is missing on this machine where it cannot be had. */
+export async function openIsolation(
+  options: IsolationOptions,
+): Promise<{ ok: true; isolation: Isolation } | { ok: false; missing: string[] }> {
+  const missing = missingHere()
+  const groups = process.platform === 'linux' ? findGroupLayout() : null
+  if (groups?.ok === false) missing.push(groups.problem)
+  if (missing.length > 0 || !groups?.ok) return { ok: false, missing }
+  const claimed = claimRange(findTool('flock')!, options.firstUser ?? FIRST_USER)
+  if (!claimed.ok) return { ok: false, missing: [claimed.problem] }
+  const { range } = claimed
+  const view = await makeView(findTool('unshare')!)
+  if (!view.ok) {
+    closeSync(range.lock)
+    return { ok: false, missing: [view.problem] }
+  }
+  const port = await leasePort('0.0.0.0')
+  if (port === null) {
+    closeSync(range.lock)
+    return { ok: false, missing: ['a free port for the addresses of sidecars'] }
+  }
+  const isolation = createIsolation(range, groups.layout, view.view, port, options.notice)
+  const tried = await tryOne(isolation)
+  if (tried === null) return { ok: true, isolation }
+  await isolation.close()
+  return { ok: false, missing: [tried] }
+}
+
+/** What can be seen to be missing without trying. */
+function missingHere(): string[] {
+  if (process.platform !== 'linux') return [`Linux (this is ${process.platform})`]
+  const missing: string[] = []
+  if (process.getuid?.() !== 0) missing.push('the rights of root')
+  for (const [name, packageName] of Object.entries(TOOLS))
+    if (findTool(name) === null) missing.push(`the program ${name} (package ${packageName})`)
+  return missing
+}
+
+function createIsolation(
+  range: ClaimedRange,
+  layout: GroupLayout,
+  view: InstanceView,
+  port: PortLease,
+  notice: (text: string) => void,
+): Isolation {
+  const [unshare, nsenter] = [findTool('unshare')!, findTool('nsenter')!]
+  const parent = `mayfly-${range.number}`
+  const counters: IsolationCounters = { made: 0, failed: 0, lost: 0, questions: 0, ignored: 0 }
+  // Those used last come last: what still speaks to an address of old has long given up by then.
+  const free = Array.from({ length: RANGE_SIZE }, (_, index) => index)
+  const held = new Set<Compartment>()
+  const tidier = startTidier(range, parentFolders(layout, parent), notice)
+  /** Of a process that was killed together with its tidier. */
+  const leftOver = removeGroups(layout, parent).then(() => removeInterfaces(range))
+  let whenEmpty: (() => void) | null = null
+  let closed: Promise<void> | null = null
+
+  async function make(): Promise<CompartmentOutcome> {
+    await leftOver
+    if (closed) return { ok: false, problem: 'isolation has ended' }
+    const index = free.shift()
+    if (index === undefined) {
+      counters.failed++
+      return { ok: false, problem: `all ${RANGE_SIZE} compartments of this process are in use` }
+    }
+    const outcome = await build(index)
+    if (outcome.ok) counters.made++
+    else {
+      counters.failed++
+      free.push(index)
+    }
+    return outcome
+  }
+
+  async function build(index: number): Promise<CompartmentOutcome> {
+    const made = await makeNamespace(unshare, range, index, port.port)
+    if (!made.ok) return made
+    const { namespace } = made
+    const named = await openNameServer(namespace.sidecar, port.port, counters)
+    if (!named.ok) {
+      namespace.close()
+      return named
+    }
+    try {
+      const group = makeGroup(layout, parent, String(index))
+      const compartment = createCompartment({
+        namespace,
+        port: port.port,
+        group,
+        view,
+        nameServer: named.server,
+        user: range.firstUser + index,
+        nsenter,
+        released(clean) {
+          held.delete(compartment)
+          if (clean) free.push(index)
+          else {
+            counters.lost++
+            notice(`a process of compartment ${index} does not end: the compartment is not used again`)
+          }
+          if (held.size === 0) whenEmpty?.()
+        },
+      })
+      held.add(compartment)
+      return { ok: true, compartment }
+    } catch (error) {
+      named.server.close()
+      namespace.close()
+      return { ok: false, problem: `a control group: ${(error as Error).message}` }
+    }
+  }
+
+  async function close(): Promise<void> {
+    await leftOver
+    const empty = new Promise<void>((resolve) => {
+      whenEmpty = resolve
+    })
+    for (const compartment of held) compartment.release()
+    if (held.size > 0) await empty
+    await tidier.close()
+    view.close()
+    port.release()
+    closeSync(range.lock)
+  }
+
+  return {
+    counters,
+    make,
+    close() {
+      closed ??= close()
+      return closed
+    },
+  }
+}
+
+/** Interfaces that are left of this range: they keep their names as long as their namespace has processes. */
+async function removeInterfaces(range: ClaimedRange): Promise<void> {
+  const ip = findTool('ip')!
+  const listed = await runTool(ip, ['-o', 'link', 'show', 'type', 'veth'])
+  if (!listed.ok) return
+  const names = [...listed.output.matchAll(/^\d+: ([a-z0-9]+)[@:]/gm)].map((match) => match[1]!)
+  for (const name of names)
+    if (name.startsWith(range.interfacePrefix)) await runTool(ip, ['link', 'del', name])
+}
+
+/** Starts a process as instances are, which must find what they find. */
+async function tryOne(isolation: Isolation): Promise<string | null> {
+  const made = await isolation.make()
+  if (!made.ok) return made.problem
+  const { compartment } = made
+  try {
+    const limited = compartment.limit({
+      requests: { cpuMillis: 100, memoryBytes: null },
+      limits: { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 },
+    })
+    if (limited !== null) return limited
+    const launch = {
+      command: '/bin/sh',
+      args: ['-c', 'test "$(id -u)" = "$1"', 'sh', String(compartment.user)],
+    }
+    const entered = compartment.enter({
+      ...launch,
+      files: ['/bin/sh'],
+      cwd: '/',
+      environment: { PATH: '/usr/bin:/bin' },
+      announcesPort: false,
+    })
+    if (!entered.ok) return entered.reason
+    const { command, args, input } = entered.launch
+    const ran = await runTool(command, args, input)
+    return ran.ok ? null : `a process that is shut in: ${ran.problem}`
+  } finally {
+    compartment.release()
+  }
+}
