@@ -15,6 +15,8 @@ export class InstancePlaces {
   /** null: the mesh has one node, whose engines serve its instances themselves. */
   readonly #hosted: HostedBook | null
   readonly #sets = new Set<PlacedSet>()
+  /** In the order of functions with the same home, by that node: thousands of sets share few of them. */
+  readonly #orders = new Map<string, readonly Place[]>()
   /** Nodes on which no further instances start. */
   readonly #cordoned = new Set<string>()
 
@@ -34,13 +36,15 @@ export class InstancePlaces {
     this.#sets.add(set)
     const drain = set.drain.bind(set)
     set.drain = () => drain().finally(() => this.#sets.delete(set))
-    set.setPlaces(this.#placesFor(spec))
+    this.#settle(set, this.#found())
     return set
   }
 
   /** Nodes have come or gone. */
   nodesChanged(): void {
-    for (const set of this.#sets) set.setPlaces(this.#placesFor(set.spec))
+    this.#orders.clear()
+    const found = this.#found()
+    for (const set of this.#sets) this.#settle(set, found)
   }
 
   isSchedulable(node: string): boolean {
@@ -54,8 +58,29 @@ export class InstancePlaces {
     this.nodesChanged()
   }
 
-  #placesFor({ key }: FunctionSpec): Place[] {
-    return this.#nodes.ranked(key).map(({ name }) => ({ name, schedulable: this.isSchedulable(name) }))
+  #settle(set: PlacedSet, found: ReadonlyMap<string, Place[]>): void {
+    const ranked = this.#nodes.ranked(set.spec.key)
+    const home = ranked[0]?.name ?? ''
+    let places = this.#orders.get(home)
+    if (!places) {
+      places = ranked.map(({ name }) => ({ name, schedulable: this.isSchedulable(name) }))
+      this.#orders.set(home, places)
+    }
+    for (const place of found.get(nameOf(set.spec.key, set.revision)) ?? []) set.at(place)
+    set.setPlaces(places)
+  }
+
+  /** Where instances run already that no set has claimed yet, by their sets: on nodes that join. */
+  #found(): Map<string, Place[]> {
+    const found = new Map<string, Place[]>()
+    for (const node of this.#nodes.all) {
+      for (const { key, revision } of node.found?.() ?? []) {
+        const places = found.get(nameOf(key, revision)) ?? []
+        found.set(nameOf(key, revision), places)
+        places.push({ name: node.name, schedulable: this.isSchedulable(node.name) })
+      }
+    }
+    return found
   }
 
   /** A node's engines know an instance before others may send requests for it. */
@@ -80,4 +105,8 @@ export class InstancePlaces {
       },
     }
   }
+}
+
+function nameOf(key: string, revision: string): string {
+  return `${key}@${revision}`
 }

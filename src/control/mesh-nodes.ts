@@ -5,6 +5,8 @@ import type { MeshNode } from './mesh-node.ts'
 export class MeshNodes {
   readonly #all: MeshNode[] = []
   readonly #several: boolean
+  /** Where an engine was found last. */
+  readonly #byEngine = new Map<string, MeshNode>()
   /** Instances' nodes, by the instances' ids. */
   readonly #hosts = new Map<string, MeshNode>()
 
@@ -25,6 +27,7 @@ export class MeshNodes {
   remove(node: MeshNode): void {
     this.#all.splice(this.#all.indexOf(node), 1)
     for (const [instance, host] of this.#hosts) if (host === node) this.#hosts.delete(instance)
+    for (const [engine, at] of this.#byEngine) if (at === node) this.#byEngine.delete(engine)
   }
 
   /** Those that run instances. */
@@ -37,11 +40,16 @@ export class MeshNodes {
    * instances serves its functions' calls itself.
    */
   forwards(node: MeshNode): boolean {
-    return this.workers.length > 1 || !node.runsInstances
+    return !node.runsInstances || this.workers.length > 1
   }
 
   nodeOf(engine: string): MeshNode | undefined {
-    return this.#all.find((node) => node.has(engine))
+    const known = this.#byEngine.get(engine)
+    if (known?.has(engine)) return known
+    const node = this.#all.find((one) => one.has(engine))
+    if (node) this.#byEngine.set(engine, node)
+    else this.#byEngine.delete(engine)
+    return node
   }
 
   /** The nodes that run instances, in the order in which a function uses them: the first is its home. */
@@ -80,7 +88,8 @@ export class MeshNodes {
   }
 
   send(engine: string, message: ToEngine): void {
-    this.nodeOf(engine)?.send(engine, this.told(engine, message))
+    const node = this.nodeOf(engine)
+    node?.send(engine, this.#told(node, message))
   }
 
   /** To all engines the same; no message that depends on the engine's node. */
@@ -105,9 +114,12 @@ export class MeshNodes {
 
   /** A message as this engine is to have it: with the nodes of instances to which it does not connect itself. */
   told(engine: string, message: ToEngine): ToEngine {
-    if (message.type !== 'endpoints' || !this.#several) return message
     const node = this.nodeOf(engine)
-    if (!node || !this.forwards(node)) return message
+    return node ? this.#told(node, message) : message
+  }
+
+  #told(node: MeshNode, message: ToEngine): ToEngine {
+    if (message.type !== 'endpoints' || !this.#several || !this.forwards(node)) return message
     return { ...message, endpoints: message.endpoints.flatMap((endpoint) => this.#located(endpoint)) }
   }
 

@@ -18,8 +18,10 @@ export class PlacedSet implements InstanceSet {
   readonly revision: string
   readonly #make: (place: Place) => InstanceSet
   readonly #most: number
-  /** By node, in the order in which they are used. */
-  #sets = new Map<string, { place: Place; set: InstanceSet }>()
+  /** In the order in which they are used. */
+  #places: readonly Place[] = []
+  /** By node; a node that never had a part in it has none. */
+  readonly #sets = new Map<string, InstanceSet>()
   #desired = 0
   #drained: Promise<void> | null = null
 
@@ -31,18 +33,26 @@ export class PlacedSet implements InstanceSet {
     this.#make = make
   }
 
-  /** The nodes that there are now, those to be used first in front. */
+  /** The nodes that there are now, those to be used first in front; the list may be shared by many sets. */
   setPlaces(places: readonly Place[]): void {
     if (this.#drained) return
-    const before = this.#sets
-    this.#sets = new Map(
-      places.map((place) => [place.name, { place, set: before.get(place.name)?.set ?? this.#make(place) }]),
-    )
+    this.#places = places
+    const names = new Set(places.map(({ name }) => name))
+    for (const name of this.#sets.keys()) if (!names.has(name)) this.#sets.delete(name)
     this.#spread()
   }
 
+  /** The place has instances already, or is to be asked for some. */
+  at(place: Place): InstanceSet {
+    const known = this.#sets.get(place.name)
+    if (known) return known
+    const set = this.#make(place)
+    this.#sets.set(place.name, set)
+    return set
+  }
+
   instances(): Instance[] {
-    return [...this.#sets.values()].flatMap(({ set }) => set.instances())
+    return [...this.#sets.values()].flatMap((set) => set.instances())
   }
 
   setDesired(count: number): void {
@@ -51,7 +61,7 @@ export class PlacedSet implements InstanceSet {
   }
 
   failure(): { reason: string; retryAt: number } | null {
-    for (const { set } of this.#sets.values()) {
+    for (const set of this.#sets.values()) {
       const failure = set.failure()
       if (failure !== null) return failure
     }
@@ -59,18 +69,19 @@ export class PlacedSet implements InstanceSet {
   }
 
   drain(): Promise<void> {
-    this.#drained ??= Promise.all([...this.#sets.values()].map(({ set }) => set.drain())).then(() => {})
+    this.#drained ??= Promise.all([...this.#sets.values()].map((set) => set.drain())).then(() => {})
     return this.#drained
   }
 
+  /** Nodes without a part hear nothing of it. */
   #spread(): void {
     if (this.#drained) return
-    const all = [...this.#sets.values()]
-    const usable = all.filter(({ place }) => place.schedulable).slice(0, this.#most)
-    for (const one of all) {
-      const index = usable.indexOf(one)
-      one.set.setDesired(index < 0 ? 0 : share(this.#desired, index, usable.length))
-    }
+    const usable = this.#places.filter(({ schedulable }) => schedulable).slice(0, this.#most)
+    const parts = new Map<string, number>()
+    for (let i = 0; i < usable.length && i < this.#desired; i++)
+      parts.set(usable[i]!.name, share(this.#desired, i, usable.length))
+    for (const [name, set] of this.#sets) if (!parts.has(name)) set.setDesired(0)
+    for (const place of usable.slice(0, parts.size)) this.at(place).setDesired(parts.get(place.name)!)
   }
 }
 

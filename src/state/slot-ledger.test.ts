@@ -133,3 +133,13 @@ test('whatever happens, engines together never hold more than the limit, and all
     }),
   )
 })
+
+test('the death of an engine that has no part in the function takes nothing from those that have', () => {
+  const ledger = new SlotLedger()
+  ledger.addEngine('a')
+  ledger.addInstance(instance('i', 1))
+  assert.deepEqual(ledger.removeEngine('b'), [])
+  ledger.share(new Map([['a', 1]]))
+  assert.deepEqual(ledger.engines, ['a'])
+  assert.deepEqual(slots(ledger, 'a'), { i: 1 })
+})

@@ -57,7 +57,8 @@ export class SlotLedger {
 
   /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
   removeEngine(engine: string): string[] {
-    this.#engines.splice(this.#engines.indexOf(engine), 1)
+    const index = this.#engines.indexOf(engine)
+    if (index >= 0) this.#engines.splice(index, 1)
     this.#changed.delete(engine)
     for (const { leases } of this.#instances.values()) leases.delete(engine)
     for (const id of this.#found.keys()) this.#forget(engine, id)
