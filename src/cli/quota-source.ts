@@ -12,6 +12,8 @@ import { ValkeyQuota } from '../state/valkey-quota.ts'
 export type StatePlace =
   | { readonly kind: 'folder'; readonly folder: string }
   | { readonly kind: 'valkey'; readonly url: string; readonly folder: string }
+  /** Nobody counts: limits go by onUnavailable. */
+  | { readonly kind: 'none'; readonly why: string; readonly folder: string }
 
 /** Longest wait for a state store when a mesh starts, in milliseconds; after that it serves by onUnavailable. */
 const READY_MS = 3_000
@@ -34,6 +36,20 @@ export function readState(
   return {
     ok: true,
     place: { kind: 'valkey', url: text.replace(/^\w+:/, `redis${scheme[1]}:`), folder: own },
+  }
+}
+
+/** Reads `--state` of one of several control planes: what one of them counted in a folder of its own, the next one would not know. */
+export function readSharedState(text: string | undefined, own: string): ReturnType<typeof readState> {
+  if (text === undefined) {
+    const why = 'with etcd, limits are counted in a Valkey or Redis server, --state redis://HOST:PORT'
+    return { ok: true, place: { kind: 'none', why, folder: '' } }
+  }
+  const read = readState(text, own)
+  if (!read.ok || read.place.kind === 'valkey') return read
+  return {
+    ok: false,
+    message: `--state ${text}: with --store etcd:// expected redis://HOST:PORT: a folder is not shared`,
   }
 }
 
@@ -87,7 +103,7 @@ export class LazyQuota implements QuotaSource {
     } catch (error) {
       if (!this.#saidFailed)
         this.#notice(
-          `rate limits go by onUnavailable: ${(error as Error).message} (${folder}): choose another place with --state`,
+          `rate limits go by onUnavailable: ${(error as Error).message}${folder && ` (${folder})`}: choose another place with --state`,
         )
       this.#saidFailed = true
     }
@@ -96,6 +112,7 @@ export class LazyQuota implements QuotaSource {
 
   #open(): QuotaSource {
     const { folder } = this.#place
+    if (this.#place.kind === 'none') throw new Error(this.#place.why)
     if (this.#place.kind === 'folder') return embeddedQuota(QuotaFile.open(folder, Date.now()), this.#notice)
     const { url } = this.#place
     const mesh = createHash('sha256').update(`${hostname()} ${folder}`).digest('hex').slice(0, 16)

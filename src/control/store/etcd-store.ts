@@ -47,8 +47,8 @@ export class EtcdStore implements Store {
   readonly #layout: EtcdLayout
   readonly #commits: EtcdCommits
   readonly #watchers = new Map<Watcher, string>()
+  readonly #closed = new AbortController()
   #waiting = 0
-  #closed = false
 
   constructor(client: EtcdClient, layout: EtcdLayout, commits: EtcdCommits, revision: number) {
     this.#client = client
@@ -56,6 +56,7 @@ export class EtcdStore implements Store {
     this.#commits = commits
     void watchEtcd({
       client,
+      signal: AbortSignal.any([client.signal, this.#closed.signal]),
       prefix: layout.all,
       from: revision + 1,
       changed: (events, at) => this.#changed(events, at),
@@ -98,13 +99,13 @@ export class EtcdStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
+    this.#closed.abort()
     this.#watchers.clear()
     await this.#commits.idle()
   }
 
   async #bounded(commit: () => Promise<Commit>): Promise<Commit> {
-    if (this.#closed) return { ok: false, kind: 'unavailable', reason: 'the store is closed' }
+    if (this.#closed.signal.aborted) return { ok: false, kind: 'unavailable', reason: 'the store is closed' }
     if (this.#waiting >= MOST_WAITING)
       return { ok: false, kind: 'unavailable', reason: `${MOST_WAITING} commits wait for etcd already` }
     this.#waiting++
@@ -139,6 +140,6 @@ export class EtcdStore implements Store {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new StoreError('unavailable', 'the store is closed')
+    if (this.#closed.signal.aborted) throw new StoreError('unavailable', 'the store is closed')
   }
 }

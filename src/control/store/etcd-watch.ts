@@ -12,6 +12,8 @@ import { rangeOf } from './etcd-layout.ts'
 
 export interface EtcdWatchOptions {
   client: EtcdClient
+  /** Ends the watch. */
+  signal: AbortSignal
   /** Keys that start with it are watched. */
   prefix: string
   /** The first revision to hear of. */
@@ -27,20 +29,20 @@ const ASK_MS = 2_000
 const SILENCE_MS = 6_000
 const RETRY_MS = 100
 
-/** Watches for as long as the client is open, whatever becomes of members and connections. */
+/** Watches until its signal aborts, whatever becomes of members and connections. */
 export async function watchEtcd(options: EtcdWatchOptions): Promise<void> {
-  const { client } = options
+  const { client, signal } = options
   const position: Position = { next: options.from, gap: false }
-  while (!client.signal.aborted) {
+  while (!signal.aborted) {
     const { member } = client
     try {
       await watchOnce(options, position)
     } catch {
       // Begins again where it was, there or elsewhere.
     }
-    if (client.signal.aborted) return
+    if (signal.aborted) return
     client.leave(member)
-    await pause(RETRY_MS, undefined, { signal: client.signal }).catch(() => {})
+    await pause(RETRY_MS, undefined, { signal }).catch(() => {})
   }
 }
 
@@ -53,11 +55,11 @@ interface Position {
 
 /** One stream, until it ends: its connection, or the history that it needs, is gone. */
 async function watchOnce(options: EtcdWatchOptions, position: Position): Promise<void> {
-  const { client, prefix } = options
+  const { client, signal, prefix } = options
   const requests = new MessageQueue<WatchRequest>(100)
   const ended = new AbortController()
   const end = () => ended.abort()
-  client.signal.addEventListener('abort', end)
+  signal.addEventListener('abort', end)
   let heardAt = performance.now()
   const asking = setInterval(() => {
     if (performance.now() - heardAt > SILENCE_MS) end()
@@ -76,7 +78,7 @@ async function watchOnce(options: EtcdWatchOptions, position: Position): Promise
     }
   } finally {
     clearInterval(asking)
-    client.signal.removeEventListener('abort', end)
+    signal.removeEventListener('abort', end)
     requests.end()
     end()
   }
