@@ -64,6 +64,7 @@ export class FunctionController {
 
   /** An engine goes on using instances as a control plane before this one has let it. */
   found(engine: string, endpoints: readonly EndpointSlice[]): void {
+    this.#ledger.addEngine(engine)
     for (const { id, slots } of endpoints) if (slots !== null) this.#ledger.found(engine, id, slots)
   }
 
@@ -131,6 +132,7 @@ export class FunctionController {
 
   /** An engine's report of requests under way. */
   demand(engine: string, report: DemandReport, now: number): void {
+    this.#ledger.addEngine(engine)
     this.#requests += report.begun
     this.#needs.set(engine, report.waiting + report.inFlight)
     this.#autoscaler.record(now, this.#need(), report.begun)

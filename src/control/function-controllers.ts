@@ -47,15 +47,15 @@ export class FunctionControllers {
   /** `adopted` instances run already. */
   control(spec: FunctionSpec, adopted = 0): FunctionController {
     const { nodes, places, notice } = this.#parts
-    const knowing = () => this.#nodesKnowing(spec.key)
+    const asking = () => this.#nodesAsking(spec.key)
     const controller = new FunctionController(
       spec,
-      knowing().flatMap((node) => node.engines()),
+      asking().flatMap((node) => node.engines()),
       {
         createSet: (one, revision, listener) => places.createSet(one, revision, listener),
         send: (engine, message) => nodes.send(engine, message),
         broadcast: (message) => {
-          for (const node of knowing()) node.broadcast(message)
+          for (const node of asking()) node.broadcast(message)
         },
         instanceStarting: () => {
           this.#instancesStarted++
@@ -96,7 +96,7 @@ export class FunctionControllers {
     void controller.remove().then(() => this.#leaving.delete(controller))
   }
 
-  /** The node's engines know the function from now on: they are told of its instances. */
+  /** The node's engines have requests for the function from now on: they are told of its instances. */
   tellEndpoints(node: MeshNode, key: string): void {
     for (const engine of node.engines()) {
       for (const message of this.#endpointsFor(engine, [key])) node.send(engine, message)
@@ -110,13 +110,15 @@ export class FunctionControllers {
 
   /** What a new engine of the node is told. */
   forNewEngine(node: MeshNode, engine: string): ToEngine[] {
-    return this.#endpointsFor(engine, this.#parts.slices.keys(node))
+    return this.#endpointsFor(engine, this.#parts.slices.asked(node))
   }
 
   /** A control plane before this one has let the engine use these endpoints. */
   found(engine: string, endpoints: readonly ToEngine[]): void {
     for (const message of endpoints) {
-      if (message.type === 'endpoints') this.for(message.key)?.found(engine, message.endpoints)
+      if (message.type !== 'endpoints') continue
+      this.#used(engine, message.key, Date.now())
+      this.for(message.key)?.found(engine, message.endpoints)
     }
   }
 
@@ -130,6 +132,7 @@ export class FunctionControllers {
     for (const report of reports) {
       const controller = this.for(report.key)
       if (!controller) continue
+      this.#used(engine, report.key, now)
       controller.demand(engine, report, now)
       this.#busy.add(controller)
       this.#contended.add(controller)
@@ -160,9 +163,14 @@ export class FunctionControllers {
     return messages.map((message) => this.#parts.nodes.told(engine, message))
   }
 
-  /** The nodes whose engines know the function: they alone have a part in its instances. */
-  #nodesKnowing(key: string): MeshNode[] {
-    return this.#parts.nodes.all.filter((node) => this.#parts.slices.knows(node, key))
+  #used(engine: string, key: string, now: number): void {
+    const node = this.#parts.nodes.nodeOf(engine)
+    if (node) this.#parts.slices.used(node, key, now)
+  }
+
+  /** The nodes whose engines have requests for the function: they alone have a part in its instances. */
+  #nodesAsking(key: string): MeshNode[] {
+    return this.#parts.nodes.all.filter((node) => this.#parts.slices.hasAsked(node, key))
   }
 }
 

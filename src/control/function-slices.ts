@@ -12,10 +12,12 @@ export const IDLE_MS = 600_000
 export class FunctionSlices {
   readonly #compiled: () => CompiledMesh
   readonly #learned: (node: MeshNode, key: string) => void
-  /** By node; for each function when it was last asked for, in milliseconds since the epoch. */
+  /** By node; for each function when there was last a use for it, in milliseconds since the epoch. */
   readonly #known = new WeakMap<MeshNode, Map<string, number>>()
+  /** By node: the functions for which requests came there. It knows others since it runs instances of them. */
+  readonly #asked = new WeakMap<MeshNode, Set<string>>()
 
-  /** `learned`: a node's engines have been told of a function that they did not know. */
+  /** `learned`: a node's engines have been told of a function for which they have requests, for the first time. */
   constructor(compiled: () => CompiledMesh, learned: (node: MeshNode, key: string) => void) {
     this.#compiled = compiled
     this.#learned = learned
@@ -38,20 +40,25 @@ export class FunctionSlices {
     const mesh = this.#compiled()
     const found = key ?? keyOfHost(host ?? '', mesh.config.domain)
     const fn = found === null ? undefined : mesh.functions.get(found)
-    if (fn && (key !== null || !fn.spec.clusterLocal)) this.#tell(node, fn, true)
+    if (fn && (key !== null || !fn.spec.clusterLocal)) this.#tell(node, fn)
     else node.send(engine, { type: 'function-absent', key, host })
   }
 
   /** The node is to know the function, if there is such a one. */
   ensure(node: MeshNode, key: string): void {
     const fn = this.#compiled().functions.get(key)
-    if (fn) this.#tell(node, fn, false)
+    if (!fn || this.#of(node).has(key)) return
+    this.#of(node).set(key, Date.now())
+    this.#tellDestinations(node, fn)
+    node.broadcast(this.#upsert([fn]))
   }
 
-  /** Notes that a node has a use for a function, so that it does not forget it. */
+  /** Notes that a node's engines have requests for a function, so that it does not forget it. */
   used(node: MeshNode, key: string, now: number): void {
     const known = this.#of(node)
-    if (known.has(key)) known.set(key, now)
+    if (!known.has(key)) return
+    known.set(key, now)
+    this.#askedBy(node).add(key)
   }
 
   /** The node knows these functions already, from a control plane before this one. */
@@ -66,6 +73,7 @@ export class FunctionSlices {
       const known = this.#of(node)
       const upsert = changed.filter(({ spec }) => known.has(spec.key))
       const remove = removed.filter((key) => known.delete(key))
+      for (const key of removed) this.#askedBy(node).delete(key)
       for (const fn of upsert) this.#tellDestinations(node, fn)
       if (upsert.length + remove.length > 0) node.broadcast({ ...this.#upsert(upsert), remove })
     }
@@ -78,13 +86,21 @@ export class FunctionSlices {
       const remove = [...known]
         .filter(([key, usedAt]) => usedAt + IDLE_MS < now && isAtRest(node, key))
         .map(([key]) => key)
-      for (const key of remove) known.delete(key)
+      for (const key of remove) {
+        known.delete(key)
+        this.#askedBy(node).delete(key)
+      }
       if (remove.length > 0) node.broadcast({ type: 'functions', upsert: [], remove })
     }
   }
 
-  keys(node: MeshNode): string[] {
-    return [...this.#of(node).keys()]
+  /** The functions for which the node's engines have requests. */
+  asked(node: MeshNode): string[] {
+    return [...this.#askedBy(node)]
+  }
+
+  hasAsked(node: MeshNode, key: string): boolean {
+    return this.#askedBy(node).has(key)
   }
 
   knows(node: MeshNode, key: string): boolean {
@@ -96,14 +112,21 @@ export class FunctionSlices {
     return this.#of(node).size
   }
 
-  /** With `again` it is told even if it knows it: one of its engines may not have heard yet. */
-  #tell(node: MeshNode, fn: CompiledFunction, again: boolean): void {
+  /** It is told even if it knows it: one of its engines may not have heard yet. */
+  #tell(node: MeshNode, fn: CompiledFunction): void {
+    const { key } = fn.spec
     const known = this.#of(node)
-    const isNew = !known.has(fn.spec.key)
-    known.set(fn.spec.key, Date.now())
-    if (isNew) this.#tellDestinations(node, fn)
-    if (isNew || again) node.broadcast(this.#upsert([fn]))
-    if (isNew) this.#learned(node, fn.spec.key)
+    if (!known.has(key)) this.#tellDestinations(node, fn)
+    known.set(key, Date.now())
+    node.broadcast(this.#upsert([fn]))
+    this.#ask(node, key)
+  }
+
+  #ask(node: MeshNode, key: string): void {
+    const asked = this.#askedBy(node)
+    if (asked.has(key)) return
+    asked.add(key)
+    this.#learned(node, key)
   }
 
   /** Where a function's routes lead, its caller's engine has to know as well. */
@@ -116,7 +139,7 @@ export class FunctionSlices {
         if (!fn || key === spec.key || known.has(key)) continue
         known.set(key, Date.now())
         node.broadcast(this.#upsert([fn]))
-        this.#learned(node, key)
+        this.#ask(node, key)
       }
     }
   }
@@ -124,6 +147,12 @@ export class FunctionSlices {
   #upsert(functions: readonly CompiledFunction[]): Extract<ToEngine, { type: 'functions' }> {
     const { domain } = this.#compiled().config
     return { type: 'functions', upsert: functions.map((fn) => functionSlice(fn, domain)), remove: [] }
+  }
+
+  #askedBy(node: MeshNode): Set<string> {
+    const asked = this.#asked.get(node) ?? new Set()
+    this.#asked.set(node, asked)
+    return asked
   }
 
   #of(node: MeshNode): Map<string, number> {

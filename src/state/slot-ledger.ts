@@ -49,10 +49,9 @@ export class SlotLedger {
     return this.#engines
   }
 
-  /** An engine that is known already is only told again. */
+  /** Its requests are for the function as well, from now on. */
   addEngine(engine: string): void {
     if (!this.#engines.includes(engine)) this.#engines.push(engine)
-    this.#changed.add(engine)
   }
 
   /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
@@ -76,7 +75,7 @@ export class SlotLedger {
     const leases = this.#found.get(instance.id) ?? new Map<string, Lease>()
     this.#found.delete(instance.id)
     this.#instances.set(instance.id, { instance, leases, retiring: false })
-    for (const engine of this.#engines) this.#changed.add(engine)
+    this.#changedFor(leases)
   }
 
   /** The instance is dead, or out of reach: what engines may still use of it is remembered until they give it back. */
@@ -136,10 +135,11 @@ export class SlotLedger {
   slices(engine: string): GrantedInstance[] {
     const slices: GrantedInstance[] = []
     for (const { instance, leases, retiring } of this.#instances.values()) {
-      const told = leases.get(engine)?.told ?? 0
+      const lease = leases.get(engine)
+      if (!lease) continue
+      const { told, held } = lease
       if (!Number.isFinite(told)) slices.push({ ...instance, slots: null })
-      else if (told > 0 || retiring || (leases.get(engine)?.held ?? 0) > 0)
-        slices.push({ ...instance, slots: told })
+      else if (told > 0 || retiring || held > 0) slices.push({ ...instance, slots: told })
     }
     return slices
   }
@@ -148,6 +148,11 @@ export class SlotLedger {
     const leases = this.#found.get(id)
     leases?.delete(engine)
     if (leases?.size === 0) this.#found.delete(id)
+  }
+
+  /** Who was told of an instance has a lease on it, if only for no slots. */
+  #changedFor(leases: ReadonlyMap<string, Lease>): void {
+    for (const engine of leases.keys()) this.#changed.add(engine)
   }
 
   #drained(id: string): boolean {
