@@ -24,6 +24,7 @@ test('a function with nothing but an image has every default', () => {
     idleTimeoutMs: 0,
     scaling: {
       metric: 'concurrency',
+      aggregation: 'linear',
       target: 100,
       targetUtilization: 0.7,
       minScale: 0,
@@ -122,6 +123,7 @@ test('scaling annotations in both spellings', () => {
   const annotations = {
     class: 'kpa.autoscaling.knative.dev',
     metric: 'rps',
+    metricAggregationAlgorithm: 'weightedExponential',
     target: '12.5',
     targetUtilizationPercentage: '80',
     minScale: '1',
@@ -137,6 +139,7 @@ test('scaling annotations in both spellings', () => {
   }
   assert.deepEqual(scalingOf(annotations), {
     metric: 'rps',
+    aggregation: 'weighted-exponential',
     target: 12.5,
     targetUtilization: 0.8,
     minScale: 1,

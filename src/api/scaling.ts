@@ -7,6 +7,8 @@ import { suggestion } from './nearest-name.ts'
 /** How many instances a function gets, by the rules of Knative's pod autoscaler (KPA). */
 export type Scaling = {
   metric: 'concurrency' | 'rps'
+  /** How a window's seconds are averaged: all alike, or later ones more. */
+  aggregation: 'linear' | 'weighted-exponential'
   /** Most of the metric that one instance should get. */
   target: number
   /** Part of the target that is aimed at, 0..1. */
@@ -93,6 +95,7 @@ const DEFAULT_CONCURRENCY = 100
 
 const DEFAULT_SCALING: WrittenScaling = {
   metric: 'concurrency',
+  aggregation: 'linear',
   target: null,
   targetUtilization: 0.7,
   minScale: 0,
@@ -122,6 +125,12 @@ const READERS: Record<string, Reader> = {
     value === 'concurrency' || value === 'rps'
       ? { ok: true, value: { metric: value } }
       : { ok: false, problem: 'expected concurrency or rps' },
+  'metric-aggregation-algorithm': (value) => {
+    const aggregation = AGGREGATIONS.get(value)
+    return aggregation
+      ? { ok: true, value: { aggregation } }
+      : { ok: false, problem: 'expected linear or weighted-exponential' }
+  },
   target: decimal(0.01, 1e9, (target) => ({ target })),
   'target-utilization-percentage': decimal(1, 100, (percent) => ({ targetUtilization: percent / 100 })),
   'min-scale': whole(0, MAX_SCALE, (minScale) => ({ minScale })),
@@ -138,6 +147,13 @@ const READERS: Record<string, Reader> = {
   'target-burst-capacity': (value) =>
     value === '-1' ? { ok: true, value: { targetBurstCapacity: -1 } } : burstCapacity(value),
 }
+
+/** As Knative writes them. */
+const AGGREGATIONS = new Map<string, Scaling['aggregation']>([
+  ['linear', 'linear'],
+  ['weighted-exponential', 'weighted-exponential'],
+  ['weightedExponential', 'weighted-exponential'],
+])
 
 const burstCapacity = decimal(0, 1e9, (targetBurstCapacity) => ({ targetBurstCapacity }))
 

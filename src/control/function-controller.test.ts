@@ -178,7 +178,7 @@ test('an idle function ends a window after its last request, and is then at rest
     assert.equal(controller.scale(Date.now()), true)
     wanted.push(sets[0]!.desired)
   }
-  assert.deepEqual(wanted, [1, 1, 0, 0])
+  assert.deepEqual(wanted, [1, 1, 1, 0])
   sets[0]!.gone(instance)
   assert.equal(controller.scale(Date.now()), false)
 })

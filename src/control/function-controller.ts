@@ -151,7 +151,7 @@ export class FunctionController {
     if (isExternal(this.spec)) return need > 0
     this.#autoscaler.record(now, need)
     const ready = this.#current.set.instances().filter((instance) => instance.state === 'ready').length
-    this.#setDesired(this.#autoscaler.desired(now, ready))
+    this.#setDesired(this.#autoscaler.desired(now, ready) ?? this.#desired)
     if (need > 0) this.#startFor(need)
     return need > 0 || this.#desired > this.spec.scaling.minScale || this.instances().length > 0
   }
