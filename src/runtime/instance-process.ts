@@ -29,17 +29,19 @@ export async function startProcess(
 ): Promise<{ ok: true; process: InstanceProcess } | { ok: false; reason: string }> {
   let child: ChildProcess
   try {
-    child = spawn(launch.command, launch.args, {
-      cwd: launch.cwd,
-      env: launch.environment,
-      detached: true,
-      stdio: [
-        launch.input === undefined ? 'ignore' : 'pipe',
-        'pipe',
-        'pipe',
-        ...(launch.announcesPort ? (['pipe'] as const) : []),
-      ],
-    })
+    child =
+      launch.waiting ??
+      spawn(launch.command, launch.args, {
+        cwd: launch.cwd,
+        env: launch.environment,
+        detached: true,
+        stdio: [
+          launch.input === undefined ? 'ignore' : 'pipe',
+          'pipe',
+          'pipe',
+          ...(launch.announcesPort ? (['pipe'] as const) : []),
+        ],
+      })
   } catch (error) {
     return { ok: false, reason: `cannot start ${launch.command}: ${(error as Error).message}` }
   }
@@ -48,7 +50,8 @@ export async function startProcess(
     return { ok: false, reason: `cannot start ${launch.command}: ${error.message}` }
   }
   if (launch.input !== undefined) child.stdin!.on('error', () => {}).end(launch.input)
-  return { ok: true, process: follow(child, child.pid, output, launch.explain) }
+  if (!launch.announcesPort) (child.stdio[3] as Readable | undefined)?.destroy()
+  return { ok: true, process: follow(child, child.pid, output, launch) }
 }
 
 /** Asks a process to end, and ends it when it has not done so in time. */
@@ -60,12 +63,7 @@ export async function terminate(process: InstanceProcess, graceMs: number): Prom
   return how
 }
 
-function follow(
-  child: ChildProcess,
-  pid: number,
-  output: OutputSink,
-  explain: (how: string) => string = (how) => how,
-): InstanceProcess {
+function follow(child: ChildProcess, pid: number, output: OutputSink, launch: Launch): InstanceProcess {
   let ended = false
   for (const name of ['stdout', 'stderr'] as const) {
     readLines(child[name]!, {
@@ -78,7 +76,8 @@ function follow(
     child.once('exit', (code, signal) => {
       ended = true
       killGroup(pid, 'SIGKILL')
-      resolve(explain(code === null ? `was killed by ${signal}` : `exited with status ${code}`))
+      const how = code === null ? `was killed by ${signal}` : `exited with status ${code}`
+      resolve(launch.explain?.(how) ?? how)
     })
   })
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
@@ -98,7 +97,7 @@ function follow(
     pid,
     exit,
     outputRead,
-    port: announcedPort(child.stdio[3] as Readable | undefined),
+    port: announcedPort(launch.announcesPort ? (child.stdio[3] as Readable) : undefined),
     signal: (name) => {
       if (!ended) killGroup(pid, name)
     },

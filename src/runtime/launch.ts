@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +17,8 @@ export type Launch = {
   announcesPort: boolean
   /** Written to its standard input; else that is empty. */
   input?: string
+  /** A process that waits for its input and becomes this one by it; it is taken instead of a new one. */
+  waiting?: ChildProcess
   /** Better words for how it ended, where there are any. */
   explain?(how: string): string
 }

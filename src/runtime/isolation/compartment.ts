@@ -1,7 +1,8 @@
+import type { ChildProcess } from 'node:child_process'
 import type { Resources } from '../../api/resources.ts'
 import type { Launch } from '../launch.ts'
 import type { ControlGroup } from './control-group.ts'
-import { enter } from './enter-compartment.ts'
+import { type Entrance, enter, startWaiting } from './enter-compartment.ts'
 import { closedFolders, type InstanceView } from './instance-view.ts'
 import type { NameServer } from './name-server.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
@@ -40,6 +41,15 @@ export interface CompartmentParts {
 export function createCompartment(parts: CompartmentParts): Compartment {
   const { namespace, port, group, view, nameServer, user, nsenter } = parts
   const own = (descriptor: number) => `/proc/${process.pid}/fd/${descriptor}`
+  const entrance: Entrance = {
+    network: own(namespace.network),
+    ipc: own(namespace.ipc),
+    mount: own(view.descriptor),
+    groups: group.entrances,
+    user,
+    nsenter,
+  }
+  let waiting: ChildProcess | null = startWaiting(entrance)
   let memoryBytes: number | null = null
   let isReleased = false
 
@@ -57,12 +67,14 @@ export function createCompartment(parts: CompartmentParts): Compartment {
     limit(resources) {
       memoryBytes = resources?.limits.memoryBytes ?? null
       try {
-        group.limit({
-          cpuMillis: resources?.limits.cpuMillis ?? null,
-          cpuRequestMillis: resources?.requests.cpuMillis ?? null,
-          memoryBytes,
-          processes: MOST_PROCESSES,
-        })
+        if (resources) {
+          group.limit({
+            cpuMillis: resources.limits.cpuMillis,
+            cpuRequestMillis: resources.requests.cpuMillis,
+            memoryBytes,
+            processes: MOST_PROCESSES,
+          })
+        }
         return null
       } catch (error) {
         return `the control group takes no such limit: ${(error as Error).message}`
@@ -71,31 +83,31 @@ export function createCompartment(parts: CompartmentParts): Compartment {
     enter(launch) {
       const readable = closedFolders(launch.files, [launch.cwd])
       if (!readable.ok) return { ok: false, reason: readable.problem }
-      const odd = readable.closed.find(({ path }) => /[,:\\"]/.test(path))
+      const odd = readable.closed.find(({ path }) => /[,:\\"\n]/.test(path))
       if (odd) {
         return {
           ok: false,
           reason: `${odd.path} may be entered by its owner alone, and instances are users of their own: chmod o+x it`,
         }
       }
-      const entrance = {
-        network: own(namespace.network),
-        ipc: own(namespace.ipc),
-        mount: own(view.descriptor),
-        groups: group.entrances,
-        user,
-        closed: readable.closed,
-      }
-      return { ok: true, launch: { ...enter(launch, entrance, { nsenter }), explain } }
+      // What is covered for it, a process cannot get by waiting inside.
+      const inside = readable.closed.length === 0 && isAlive(waiting) ? waiting : null
+      if (inside !== null) waiting = null
+      return { ok: true, launch: { ...enter(launch, entrance, readable.closed, inside), explain } }
     },
     release() {
       if (isReleased) return
       isReleased = true
       nameServer.close()
+      waiting?.kill('SIGKILL')
       void group.remove().then((clean) => {
         namespace.close()
         parts.released(clean)
       })
     },
   }
+}
+
+function isAlive(child: ChildProcess | null): boolean {
+  return child?.pid !== undefined && child.exitCode === null && child.signalCode === null
 }

@@ -1,5 +1,7 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import type { Launch } from '../launch.ts'
 import { type ClosedFolder, VIEW_FOLDER } from './instance-view.ts'
+import { TOOL_ENVIRONMENT } from './system-tool.ts'
 
 /** Into what a process is put before it becomes the function's. */
 export interface Entrance {
@@ -11,40 +13,61 @@ export interface Entrance {
   groups: readonly string[]
   /** User and group. */
   user: number
-  closed: readonly ClosedFolder[]
+  /** The program that enters namespaces. */
+  nsenter: string
+}
+
+/** A shell that has entered already, and become the function's user: it waits for what it is to be. Entering costs tens of milliseconds. */
+export function startWaiting(entrance: Entrance): ChildProcess {
+  const { command, args } = entering(entrance, [])
+  const child = spawn(command, args, {
+    cwd: '/',
+    env: TOOL_ENVIRONMENT,
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+  })
+  child.on('error', () => {})
+  child.stdin!.on('error', () => {})
+  return child
 }
 
 /**
- * The launch of a process that enters these first. What a user writes (variables, arguments) is read only when all rights
- * are given up: it comes by standard input to a shell that is the function's user by then.
+ * The launch of a process that enters first, or of one that waits inside. What a user writes (variables, arguments) is read
+ * only when all rights are given up: it comes by standard input to a shell that is the function's user by then.
  */
-export function enter(launch: Launch, entrance: Entrance, tools: { nsenter: string }): Launch {
-  const { network, ipc, mount, groups, user, closed } = entrance
-  const namespaces = [`--net=${network}`, `--ipc=${ipc}`, `--mount=${mount}`]
-  const own = closed.length > 0 ? ['unshare', '--mount', '--propagation', 'private', '--'] : []
-  const lines = [
-    'set -e',
-    ...groups.map((file) => `echo 0 >${quoted(file)}`),
-    ...opened(closed, launch.cwd),
-    `cd -- ${quoted(launch.cwd)}`,
-    `exec setpriv --reuid ${user} --regid ${user} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all --pdeathsig KILL -- /bin/sh`,
-  ]
+export function enter(
+  launch: Launch,
+  entrance: Entrance,
+  closed: readonly ClosedFolder[],
+  waiting: ChildProcess | null,
+): Launch {
+  const process = { ...launch, ...entering(entrance, opened(closed, launch.cwd)) }
   return {
-    ...launch,
-    command: tools.nsenter,
-    args: [...namespaces, '--', ...own, '/bin/sh', '-c', lines.join('\n')],
+    ...process,
     cwd: '/',
-    environment: ENVIRONMENT,
+    environment: TOOL_ENVIRONMENT,
     input: start(launch),
+    ...(waiting !== null && { waiting }),
   }
 }
 
-/** With PATH alone: variables of a function would mean something to the tools that still have all rights. */
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
+function entering({ network, ipc, mount, groups, user, nsenter }: Entrance, opening: readonly string[]) {
+  const namespaces = [`--net=${network}`, `--ipc=${ipc}`, `--mount=${mount}`]
+  const own = opening.length > 0 ? ['unshare', '--mount', '--propagation', 'private', '--'] : []
+  const lines = [
+    'set -e',
+    ...groups.map((file) => `echo 0 >${quoted(file)}`),
+    ...opening,
+    'cd /',
+    `exec setpriv --reuid ${user} --regid ${user} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all --pdeathsig KILL -- /bin/sh`,
+  ]
+  return { command: nsenter, args: [...namespaces, '--', ...own, '/bin/sh', '-c', lines.join('\n')] }
+}
 
-/** What the shell of the function's user reads: its variables, then what to become. */
-function start({ command, args, environment }: Launch): string {
-  const lines = ['unset PATH PWD OLDPWD']
+/** What the shell of the function's user reads: where to go, its variables, what to become. */
+function start({ command, args, cwd, environment, announcesPort }: Launch): string {
+  const lines = [`cd -- ${quoted(cwd)} || exit 126`, 'unset LC_ALL PATH PWD OLDPWD']
+  if (!announcesPort) lines.push('exec 3>&-')
   const odd: string[] = []
   for (const [name, value] of Object.entries(environment)) {
     if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) lines.push(`export ${name}=${quoted(value)}`)
@@ -56,7 +79,7 @@ function start({ command, args, environment }: Launch): string {
   return `${lines.join('\n')}\n`
 }
 
-/** Covers closed folders, in a mount namespace of this instance's own, with the same that others may enter. */
+/** Covers closed folders, in a mount namespace of this process's own, with the same that others may enter. */
 function opened(closed: readonly ClosedFolder[], cwd: string): string[] {
   if (closed.length === 0) return []
   const lines = [`mount -t tmpfs -o mode=700,size=16m,nosuid,nodev tmpfs ${VIEW_FOLDER}`]

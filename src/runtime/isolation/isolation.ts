@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { leasePort, type PortLease } from '../port-lease.ts'
 import { type ClaimedRange, claimRange, FIRST_USER, RANGE_SIZE } from './claimed-range.ts'
-import { type Compartment, createCompartment } from './compartment.ts'
+import { type Compartment, createCompartment, MOST_PROCESSES } from './compartment.ts'
 import { makeGroup, parentFolders, removeGroups } from './control-group.ts'
 import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
 import { type InstanceView, makeView } from './instance-view.ts'
@@ -119,6 +119,7 @@ function createIsolation(
     }
     try {
       const group = makeGroup(layout, parent, String(index))
+      group.limit(NO_LIMITS)
       const compartment = createCompartment({
         namespace,
         port: port.port,
@@ -168,6 +169,9 @@ function createIsolation(
     },
   }
 }
+
+/** But that of processes: a function that says nothing of limits must not take all the machine's. */
+const NO_LIMITS = { cpuMillis: null, cpuRequestMillis: null, memoryBytes: null, processes: MOST_PROCESSES }
 
 /** Interfaces that are left of this range: they keep their names as long as their namespace has processes. */
 async function removeInterfaces(range: ClaimedRange): Promise<void> {
