@@ -5,7 +5,7 @@ import { type ControlIdentity, newIdentity } from './api/control-identity.ts'
 import { JoinTokens } from './api/join-tokens.ts'
 import { clusterLogs } from './api/logs.ts'
 import { meshService } from './api/mesh-service.ts'
-import { nodeService } from './api/node-service.ts'
+import { NODES, nodeService } from './api/node-service.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { Mesh } from './mesh.ts'
@@ -59,7 +59,12 @@ export class ControlPlane {
       ...(quota && { quota }),
     })
     await mesh.start()
-    const registry = new NodeRegistry(mesh, notice)
+    const { entries } = await store.list(NODES)
+    const registry = new NodeRegistry(
+      mesh,
+      notice,
+      entries.map(({ key }) => key.slice(NODES.length)),
+    )
     const tokens = new JoinTokens(store, authority.root)
     const plane: { started: ControlPlane | null } = { started: null }
     const instance = () => plane.started?.instance ?? ''

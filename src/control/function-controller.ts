@@ -124,6 +124,12 @@ export class FunctionController {
     for (const engine of this.#ledger.engines) this.#hooks.send(engine, this.#endpoints(engine))
   }
 
+  /** It goes on using what it holds; what it last needed still counts, so that others are not left with too little. */
+  engineAbsent(engine: string): void {
+    this.#ledger.suspendEngine(engine)
+    this.#share()
+  }
+
   engineDied(engine: string): void {
     this.#needs.delete(engine)
     for (const id of this.#ledger.removeEngine(engine)) this.#retired(id)

@@ -122,6 +122,11 @@ export class FunctionControllers {
     }
   }
 
+  /** The engine is out of reach, and may be alive. */
+  engineAbsent(engine: string): void {
+    for (const controller of this.#controllers.values()) controller.engineAbsent(engine)
+  }
+
   forgetEngine(engine: string): void {
     for (const controller of this.#controllers.values()) controller.engineDied(engine)
     for (const controller of this.#leaving) controller.engineDied(engine)

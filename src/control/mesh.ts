@@ -125,27 +125,44 @@ export class Mesh {
     return null
   }
 
-  /** A node of another process joins; it is told all that it needs from here on. */
-  attach(make: (events: NodeEvents) => MeshNode): MeshNode {
-    const node: MeshNode = make(this.#eventsOf(() => node))
-    this.#nodes.add(node)
-    this.#slices.adopt(node, node.known?.() ?? [])
-    for (const { key, count } of node.found?.() ?? []) this.#controllers.adopt(key, count)
+  /** Nodes of other processes join; they are told all that they need from here on. */
+  attach(makes: readonly ((events: NodeEvents) => MeshNode)[]): MeshNode[] {
+    const nodes = makes.map((make) => {
+      const node: MeshNode = make(this.#eventsOf(() => node))
+      this.#nodes.add(node)
+      this.#slices.adopt(node, node.known?.() ?? [])
+      return node
+    })
+    const found = Map.groupBy(
+      nodes.flatMap((node) => node.found?.() ?? []),
+      ({ key }) => key,
+    )
+    for (const [key, sets] of found)
+      this.#controllers.adopt(
+        key,
+        sets.reduce((sum, { count }) => sum + count, 0),
+      )
     this.nodesChanged()
-    return node
+    return nodes
   }
 
-  /** The node is gone, and with it its engines and instances. */
-  detach(node: MeshNode): void {
-    const engines = node.pids()
+  /** The node is gone, and with it its instances. Its engines have ended, or else may still use what they hold elsewhere. */
+  detach(node: MeshNode, engines: 'ended' | 'out of reach'): void {
+    const names = node.pids().map(({ engine }) => engine)
     this.#nodes.remove(node)
-    for (const { engine } of engines) {
-      this.#trust?.identities.engineDied(engine)
-      this.#controllers.forgetEngine(engine)
-    }
+    if (engines === 'ended') this.forgetEngines(names)
+    else for (const engine of names) this.#controllers.engineAbsent(engine)
     this.#hosted.removeNode(node)
     this.#egress.lost(node)
     this.nodesChanged()
+  }
+
+  /** What these engines held is free: they have ended. */
+  forgetEngines(engines: readonly string[]): void {
+    for (const engine of engines) {
+      this.#trust?.identities.engineDied(engine)
+      this.#controllers.forgetEngine(engine)
+    }
   }
 
   /** Tells nodes of each other, and lets instances start where they may now: a node has come or gone, or its address has changed. */

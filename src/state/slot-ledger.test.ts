@@ -54,6 +54,28 @@ test('a dead engine gives back what it held', () => {
   assert.deepEqual(slots(ledger, 'b'), { i: 1 })
 })
 
+test('what an engine out of reach holds is given to nobody else until it is dead', () => {
+  const ledger = new SlotLedger()
+  for (const engine of ['a', 'b']) ledger.addEngine(engine)
+  ledger.addInstance(instance('i', 2))
+  ledger.share(new Map([['a', 2]]))
+  ledger.suspendEngine('a')
+  ledger.share(new Map([['b', 2]]))
+  assert.deepEqual(slots(ledger, 'b'), {})
+  ledger.removeEngine('a')
+  ledger.share(new Map([['b', 2]]))
+  assert.deepEqual(slots(ledger, 'b'), { i: 2 })
+})
+
+test('the death of an engine that has no part changes nothing', () => {
+  const ledger = new SlotLedger()
+  ledger.addEngine('a')
+  ledger.addInstance(instance('i', 2))
+  ledger.removeEngine('stranger')
+  ledger.share(new Map([['a', 2]]))
+  assert.deepEqual(slots(ledger, 'a'), { i: 2 })
+})
+
 test('engines that take turns both get the only slot', () => {
   const ledger = new SlotLedger()
   ledger.addEngine('a')

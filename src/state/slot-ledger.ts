@@ -54,11 +54,16 @@ export class SlotLedger {
     if (!this.#engines.includes(engine)) this.#engines.push(engine)
   }
 
-  /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
-  removeEngine(engine: string): string[] {
+  /** The engine is out of reach: it goes on using what it holds, and is given nothing more until it is added again. */
+  suspendEngine(engine: string): void {
     const index = this.#engines.indexOf(engine)
     if (index >= 0) this.#engines.splice(index, 1)
     this.#changed.delete(engine)
+  }
+
+  /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
+  removeEngine(engine: string): string[] {
+    this.suspendEngine(engine)
     for (const { leases } of this.#instances.values()) leases.delete(engine)
     for (const id of this.#found.keys()) this.#forget(engine, id)
     return [...this.#instances.keys()].filter((id) => this.#drained(id))

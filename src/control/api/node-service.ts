@@ -121,7 +121,7 @@ function askingNode(context: HandlerContext): string {
   throw new ConnectError('this call needs a node certificate of the mesh', Code.Unauthenticated)
 }
 
-const NODES = 'nodes/'
+export const NODES = 'nodes/'
 
 async function remember(store: Store, name: string, role: string): Promise<void> {
   const commit = await store.commit([{ kind: 'put', key: NODES + name, value: JSON.stringify({ role }) }])

@@ -77,6 +77,11 @@ export class RemoteNode implements MeshNode {
 
   // ---- the stream ----
 
+  /** Says what its engines go on using, before anything is shared anew. */
+  claim(): void {
+    for (const one of this.#hello.engines) this.#events.found?.(one.engine, endpointsOf(one))
+  }
+
   /** The stream is there, for the first time or again: the node is told how everything is. */
   attach(stream: NodeStream, hello: Hello): void {
     this.#hello = hello
@@ -251,8 +256,7 @@ export class RemoteNode implements MeshNode {
       this.#events.died(engine, 'it ended while its node was out of reach')
     }
     for (const one of there) {
-      const endpoints = one.endpoints.map((text) => fromWire(text, () => undefined) as ToEngine)
-      if (!this.#engines.has(one.engine)) this.#events.found?.(one.engine, endpoints)
+      if (!this.#engines.has(one.engine)) this.#events.found?.(one.engine, endpointsOf(one))
       this.#engineUp(one)
     }
   }
@@ -293,4 +297,8 @@ export class RemoteNode implements MeshNode {
   #order(order: Order): void {
     this.#stream?.send(order, [])
   }
+}
+
+function endpointsOf({ endpoints }: EngineUp): ToEngine[] {
+  return endpoints.map((text) => fromWire(text, () => undefined) as ToEngine)
 }
