@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { AdminHandlers } from '../control/admin-server.ts'
-import { type ExplainedRequest, explainRequest } from '../control/explain.ts'
 import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
 import { pastDecision } from '../control/past-decision.ts'
 import type { ReviewedDecision } from '../dataplane/decision-review.ts'
-import { ipBytes } from '../dataplane/ip-bytes.ts'
-import { loadSidecars, type Sidecars } from '../dataplane/sidecar.ts'
+import { explainForMesh } from './explain-for-mesh.ts'
 import { meshUsage } from './mesh-usage.ts'
 import type { RunningMesh } from './running-mesh.ts'
-import { sidecarWasm } from './sidecar-wasm.ts'
 
 /** What the command line may ask of a running mesh, which was started from `basis`. */
 export function adminHandlers(
@@ -17,7 +13,6 @@ export function adminHandlers(
   basis: { manifests: string; overrides: Partial<MeshConfigSpec> },
 ): AdminHandlers {
   const { mesh, runtime } = running
-  let sidecars: Sidecars | null = null
   return {
     logs: runtime.logs,
     functions: () => [...mesh.compiled.functions.values()].map((fn) => functionStatus(mesh, fn)),
@@ -68,13 +63,6 @@ export function adminHandlers(
       const answers = (await mesh.query({ kind: 'whatif', other })).map(({ answer }) => answer)
       return { asked, answers }
     },
-    explain(request) {
-      const { sourceIp, ...rest } = request as Omit<ExplainedRequest, 'sourceIp'> & { sourceIp: string }
-      for (const key of [rest.to, rest.from]) {
-        if (key !== null && !mesh.compiled.functions.has(key)) throw new Error(`there is no function ${key}`)
-      }
-      sidecars ??= loadSidecars(readFileSync(sidecarWasm()))
-      return explainRequest(mesh.compiled, sidecars, { ...rest, sourceIp: ipBytes(sourceIp) })
-    },
+    explain: (request) => explainForMesh(mesh, request),
   }
 }

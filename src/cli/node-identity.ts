@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
+import { checkControlPlane } from '../control/api/asker.ts'
 import { newRequest } from '../control/api/control-identity.ts'
 import { certificateHash, rootHashOf } from '../control/api/join-tokens.ts'
 import { NodeService } from '../control/proto/mayfly/v1/nodes_pb.js'
@@ -57,7 +58,7 @@ export class NodeIdentity {
     const transport = createConnectTransport({
       baseUrl: this.#servers[0]!,
       httpVersion: '2',
-      nodeOptions: { cert: certificate, key, ca: roots, checkServerIdentity: () => undefined },
+      nodeOptions: { cert: certificate, key, ca: roots, checkServerIdentity: checkControlPlane },
     })
     const asked = await newRequest()
     const { certificates } = await createClient(NodeService, transport).renew({
@@ -84,7 +85,7 @@ export async function joinCluster(
       const transport = createConnectTransport({
         baseUrl: server,
         httpVersion: '2',
-        nodeOptions: { ca: roots, checkServerIdentity: () => undefined },
+        nodeOptions: { ca: roots, checkServerIdentity: checkControlPlane },
       })
       const { key, request } = await newRequest()
       const joined = await createClient(NodeService, transport).join({

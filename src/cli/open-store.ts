@@ -95,7 +95,7 @@ async function openEtcd(
           `--restore: the store cannot be filled: ${filled.kind === 'conflict' ? `${filled.key} is there already` : filled.reason}: name another prefix with --store etcd://HOST:PORT/PREFIX`,
         )
     }
-    const authority = await openSharedAuthority(first, authorityKey, join(data, 'authority'))
+    await beginSharedAuthority(first, authorityKey, join(data, 'authority'))
     await first.close()
     const leadership = new LeaseLeadership({ client, prefix, notice })
     const store = await openEtcdStore({
@@ -104,6 +104,7 @@ async function openEtcd(
       permission: () => leadership.permission(),
       fenced: () => leadership.fenced(),
     })
+    const authority = await CertificateAuthority.open({ keys: await sealedAuthority(store, authorityKey) })
     return {
       store,
       authority,
@@ -119,18 +120,12 @@ async function openEtcd(
   }
 }
 
-/** The authority of a mesh that was begun with a store of its own goes on in a shared one that has none. */
-async function openSharedAuthority(
-  store: Store,
-  file: string,
-  folder: string,
-): Promise<CertificateAuthority> {
+/** Makes the store's authority where it has none; that of a mesh that was begun with a store of its own goes on. */
+async function beginSharedAuthority(store: Store, file: string, folder: string): Promise<void> {
   const keys = await sealedAuthority(store, file)
-  const own =
-    existsSync(folder) && (await keys.read()) === null ? await openAuthorityFolder(folder).read() : null
-  if (own) {
-    await keys.writeRoot(own.root)
-    await keys.writeEpoch(own.epoch, own.intermediate)
-  }
-  return CertificateAuthority.open({ keys })
+  if ((await keys.read()) !== null) return
+  const own = existsSync(folder) ? await openAuthorityFolder(folder).read() : null
+  if (own === null) return void (await CertificateAuthority.open({ keys }))
+  await keys.writeRoot(own.root)
+  await keys.writeEpoch(own.epoch, own.intermediate)
 }

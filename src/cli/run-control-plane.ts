@@ -1,72 +1,110 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { CertificateAuthority } from '../control/certificate-authority.ts'
 import { ControlPlane } from '../control/control-plane.ts'
-import { openSqliteStore } from '../control/store/sqlite-store.ts'
-import { type Store, StoreError } from '../control/store/store.ts'
+import { StoreError } from '../control/store/store.ts'
 import { writeCredential } from './cluster-credential.ts'
 import { clusterStatus } from './cluster-status.ts'
+import { readStorePlace, type StoreOptions } from './etcd-place.ts'
+import { explainForMesh } from './explain-for-mesh.ts'
+import { type OpenedStore, type OpenStoreOptions, openStore } from './open-store.ts'
 import { fail } from './output.ts'
 import { formatAddress, parseAddress } from './parse-address.ts'
-import { LazyQuota, readState } from './quota-source.ts'
+import { LazyQuota, readSharedState, readState } from './quota-source.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
 
-export interface ControlPlaneCommandOptions {
+export interface ControlPlaneCommandOptions extends StoreOptions {
   listen: string
   data: string
   name: string[]
   state?: string
+  authorityKey?: string
+  restore?: string
   readyFile?: string
 }
+
+/** How often it is looked whether the administrator's credential has to be written again, in milliseconds. */
+const LOOK_MS = 1_000
 
 export async function runControlPlane(options: ControlPlaneCommandOptions): Promise<void> {
   const listen = parseAddress('--listen', options.listen)
   const data = resolve(options.data)
-  const state = readState(options.state, join(data, 'quota'))
+  const place = readStorePlace(options)
+  if (!place.ok) fail(place.message, 2)
+  const readPlace = place.value.kind === 'file' ? readState : readSharedState
+  const state = readPlace(options.state, join(data, 'quota'))
   if (!state.ok) fail(state.message, 2)
-  const { readyFile } = options
+  const { readyFile, restore, authorityKey = join(data, 'authority.key') } = options
   if (readyFile !== undefined) rmSync(readyFile, { force: true })
-  const store = await openStore(data)
-  const authority = await openAuthority(join(data, 'authority'))
+  const opened = await open({
+    place: place.value,
+    data,
+    authorityKey: resolve(authorityKey),
+    notice,
+    ...(restore !== undefined && { restore: resolve(restore) }),
+  })
   const names = [...new Set([listen.host, 'localhost', '127.0.0.1', hostname(), ...options.name])].filter(
     isName,
   )
-  const quota = new LazyQuota(state.place, notice)
-  const plane = await start({ store, authority, listen, names, quota })
-  const servers = [`https://${formatAddress(options.name[0] ?? reachable(listen.host), plane.port)}`]
+  const url = (port: number) => `https://${formatAddress(options.name[0] ?? reachable(listen.host), port)}`
+  const plane = await start(opened, { listen, names, url, quota: () => new LazyQuota(state.place, notice) })
+  const server = url(plane.port)
   const adminFile = join(data, 'admin.json')
-  const writeAdmin = async () =>
-    writeCredential(adminFile, { servers, roots: authority.root, ...(await plane.clientIdentity('admin')) })
-  await writeAdmin()
-  setInterval(
-    () => void writeAdmin().catch((error) => notice(`${adminFile}: ${error.message}`)),
-    authority.svidLifetimeMs / 2,
-  )
+  await keepAdmin(adminFile, server, plane, opened)
   stopOnSignal(
     (signal) => notice(`${signal}: the control plane ends; nodes go on serving what they hold`),
-    () => plane.close(),
+    async () => {
+      await plane.close()
+      await opened.close()
+    },
   )
-  console.log(`The control plane answers at ${servers[0]}; clients: export MAYFLY_CONFIG=${adminFile}`)
-  if (readyFile !== undefined)
-    await writeReady(readyFile, { server: servers[0]!, config: adminFile, pid: process.pid })
+  const standing = plane.leads ? '' : ' (it stands by)'
+  console.log(`The control plane answers at ${server}${standing}; clients: export MAYFLY_CONFIG=${adminFile}`)
+  if (readyFile !== undefined) await writeReady(readyFile, { server, config: adminFile, pid: process.pid })
 }
 
-async function start(parts: {
-  store: Store
-  authority: CertificateAuthority
-  listen: { host: string; port: number }
-  names: string[]
-  quota: LazyQuota
-}): Promise<ControlPlane> {
+/** Writes the administrator's credential, and again in time, and when another control plane leads. */
+async function keepAdmin(
+  file: string,
+  server: string,
+  plane: ControlPlane,
+  { authority, leadership }: OpenedStore,
+): Promise<void> {
+  let written: string | null = null
+  let renewAt = 0
+  const write = async () => {
+    const { leader } = leadership
+    if (leader === written && Date.now() < renewAt) return
+    written = leader
+    renewAt = Date.now() + authority.svidLifetimeMs / 2
+    const servers = leader === null || leader === server ? [server] : [server, leader]
+    writeCredential(file, { servers, roots: authority.root, ...(await plane.clientIdentity('admin')) })
+  }
+  await write()
+  setInterval(() => void write().catch((error) => notice(`${file}: ${error.message}`)), LOOK_MS)
+}
+
+async function start(
+  { store, authority, leadership }: OpenedStore,
+  parts: {
+    listen: { host: string; port: number }
+    names: string[]
+    url(port: number): string
+    quota(): LazyQuota
+  },
+): Promise<ControlPlane> {
   try {
     return await ControlPlane.start({
       ...parts,
+      store,
+      authority,
+      leadership,
       overrides: {},
       version: version(),
       status: clusterStatus,
+      explain: async (mesh, request) => explainForMesh(mesh, request),
       notice,
     })
   } catch (error) {
@@ -81,20 +119,13 @@ async function start(parts: {
   }
 }
 
-async function openStore(data: string): Promise<Store> {
+async function open(options: OpenStoreOptions): Promise<OpenedStore> {
   try {
-    mkdirSync(data, { recursive: true, mode: 0o700 })
-    return await openSqliteStore(join(data, 'store.sqlite'))
+    return await openStore(options)
   } catch (error) {
-    fail(`--data ${data}: ${(error as Error).message}`)
-  }
-}
-
-async function openAuthority(folder: string): Promise<CertificateAuthority> {
-  try {
-    return await CertificateAuthority.open({ folder })
-  } catch (error) {
-    fail(`the certificate authority cannot be used: ${(error as Error).message}`)
+    fail(
+      `${options.place.kind === 'file' ? `--data ${options.data}` : '--store'}: ${(error as Error).message}`,
+    )
   }
 }
 

@@ -1,5 +1,6 @@
 import type { CertificateAuthority } from './certificate-authority.ts'
 import { Mesh } from './mesh.ts'
+import type { NodeBook } from './nodes/node-book.ts'
 import { NodeRegistry } from './nodes/node-registry.ts'
 import type { QuotaSource } from './quota-hub.ts'
 import type { ResourceStore } from './resources/resource-store.ts'
@@ -8,15 +9,15 @@ import type { ResourceStore } from './resources/resource-store.ts'
 export class LeaderTerm {
   readonly mesh: Mesh
   readonly registry: NodeRegistry
-  readonly #ended = new AbortController()
 
   static async begin(parts: {
     resources: ResourceStore
     authority: CertificateAuthority
+    nodes: NodeBook
     quota?: QuotaSource
     notice(text: string): void
   }): Promise<LeaderTerm> {
-    const { resources, authority, quota, notice } = parts
+    const { resources, authority, nodes, quota, notice } = parts
     await resources.lead()
     await authority.refresh()
     const mesh = new Mesh(resources.mesh, {
@@ -27,7 +28,10 @@ export class LeaderTerm {
       ...(quota && { quota }),
     })
     await mesh.start()
-    return new LeaderTerm(mesh, new NodeRegistry(mesh, notice))
+    const known = await nodes.list()
+    for (const { name, schedulable } of known) if (!schedulable) mesh.setSchedulable(name, false)
+    const names = known.map(({ name }) => name)
+    return new LeaderTerm(mesh, new NodeRegistry(mesh, notice, names))
   }
 
   private constructor(mesh: Mesh, registry: NodeRegistry) {
@@ -35,14 +39,8 @@ export class LeaderTerm {
     this.registry = registry
   }
 
-  /** Aborts when the term is over: nodes' streams end with it. */
-  get signal(): AbortSignal {
-    return this.#ended.signal
-  }
-
-  /** Ceases to decide. Nodes, their engines and their instances go on. */
+  /** Ceases to decide. Nodes, their engines and their instances go on, and look for the one that leads now. */
   end(): void {
-    this.#ended.abort()
     this.registry.close()
     this.mesh.leave()
   }

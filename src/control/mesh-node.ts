@@ -13,6 +13,8 @@ export interface NodeEvents {
   /** An engine that a control plane before this one has told of endpoints goes on using them. */
   found?(engine: string, endpoints: readonly ToEngine[]): void
   message(engine: string, message: FromEngine): void
+  /** The node of an instance, by its id; null: there is no such instance. */
+  hostOf?(instance: string): string | null
   /** The engine died and is started again; what it held is free. */
   died(engine: string, how: string): void
 }

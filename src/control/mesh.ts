@@ -15,6 +15,7 @@ import { functionChanged, meshChanged } from './mesh-difference.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
 import { meshSlice } from './mesh-slices.ts'
+import { concerning } from './node-concerns.ts'
 import { NodeTrust } from './node-trust.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
@@ -173,11 +174,14 @@ export class Mesh {
     this.#egress.reopen(Array.from(this.#compiled.functions.values(), ({ spec }) => spec))
   }
 
-  /** Whether further instances may start on a node; false where there is no such node. */
-  setSchedulable(name: string, schedulable: boolean): boolean {
-    if (!this.#nodes.all.some((node) => node.name === name)) return false
+  /** Whether further instances may start on a node, which may come only later. */
+  setSchedulable(name: string, schedulable: boolean): void {
     this.#places.setSchedulable(name, schedulable)
-    return true
+  }
+
+  /** The node of an instance, by its id; null: there is no such instance. */
+  hostOf(instance: string): string | null {
+    return this.#nodes.hostOf(instance)?.name ?? null
   }
 
   /** Brings a new state of the manifests into force: only what changed is touched. */
@@ -302,6 +306,7 @@ export class Mesh {
       ],
       found: (engine, endpoints) => this.#controllers.found(engine, endpoints),
       message: (engine, message) => this.#engineMessage(node(), engine, message),
+      hostOf: (instance) => this.hostOf(instance),
       died: (engine, how) => this.#engineDied(engine, how),
     }
   }
@@ -342,8 +347,9 @@ export class Mesh {
     this.#controllers.forgetEngine(engine)
   }
 
-  #engineMessage(node: MeshNode, engine: string, message: FromEngine): void {
-    switch (message.type) {
+  #engineMessage(node: MeshNode, engine: string, said: FromEngine): void {
+    const message = concerning(said, node, this.#compiled, this.#slices)
+    switch (message?.type) {
       case 'user-state':
         return this.#userPolicies.receive(engine, node.name, message.updates, this.#hubNodes())
       case 'function-wanted':

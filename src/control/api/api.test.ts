@@ -9,12 +9,14 @@ import { connect } from 'node:tls'
 import { Code, ConnectError, createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
 import { CertificateAuthority } from '../certificate-authority.ts'
+import { NodeBook } from '../nodes/node-book.ts'
 import { MeshService } from '../proto/mayfly/v1/mesh_pb.js'
 import { ResourceStore } from '../resources/resource-store.ts'
 import { openSqliteStore } from '../store/sqlite-store.ts'
 import type { Store } from '../store/store.ts'
 import { type ApiServer, startApiServer } from './api-server.ts'
 import { clientPrincipal, controlPlanePrincipal, nodePrincipal } from './asker.ts'
+import { ClientBook } from './client-book.ts'
 import { type ControlIdentity, newIdentity } from './control-identity.ts'
 import { JoinTokens } from './join-tokens.ts'
 import { meshService } from './mesh-service.ts'
@@ -31,7 +33,8 @@ before(async () => {
   store = await openSqliteStore(join(folder, 'a.sqlite'))
   const resources = await ResourceStore.open(store, { changed: () => {} })
   const tokens = new JoinTokens(store, authority.root)
-  admin = await newIdentity(authority, clientPrincipal('cluster.local', 'anna'))
+  const clients = new ClientBook(store)
+  admin = await newIdentity(authority, clientPrincipal('cluster.local', 'admin'))
   server = await startApiServer({
     host: '127.0.0.1',
     port: 0,
@@ -53,10 +56,17 @@ before(async () => {
           logs: async function* () {
             yield { text: 'hello' }
           },
-          setSchedulable: async (node) => node === 'a',
+          explain: async () => ({ outcome: 'allowed' }),
+          clients,
+          authority,
+          trustDomain: 'cluster.local',
+          nodes: new NodeBook(store),
+          scheduled: () => {},
+          nodeDeleted: () => {},
           version: '1.2.3',
           instance: 'one',
           isLeader: () => true,
+          leader: () => null,
         }),
       ),
   })
@@ -226,7 +236,7 @@ describe('the API', () => {
 
   test('keeps a record of who did what, and backs up', async () => {
     const { recordsJson } = await client(admin).listAudit({ limit: 1 })
-    assert.equal(JSON.parse(recordsJson[0]!).who, 'anna')
+    assert.equal(JSON.parse(recordsJson[0]!).who, 'admin')
     await client(admin).backup({ file: join(folder, 'copy.sqlite') })
     const copy = await openSqliteStore(join(folder, 'copy.sqlite'))
     assert.ok((await copy.list('resources/')).entries.length > 0)

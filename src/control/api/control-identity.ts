@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { Pkcs10CertificateRequest, Pkcs10CertificateRequestGenerator } from '@peculiar/x509'
 import type { CertificateAuthority } from '../certificate-authority.ts'
+import { keyHashOf } from './asker.ts'
 
 /** A certificate and its private key, as PEM. */
 export interface ControlIdentity {
@@ -33,12 +34,16 @@ export async function newRequest(): Promise<{ key: string; request: Uint8Array }
   return { key: await toPem(keys.privateKey), request: new Uint8Array(request.rawData) }
 }
 
-/** Certifies what is asked for by a request, once its sender has proved to have the key; else says what is wrong with it. */
+/**
+ * Certifies what is asked for by a request, once its sender has proved to have the key; else says what is wrong with it. `keyHash`
+ * is that of the key (keyHashOf); `lifetimeMs` is the authority's own where none is named.
+ */
 export async function certifyRequest(
   authority: CertificateAuthority,
   request: Uint8Array,
   principal: string,
-): Promise<{ ok: true; certificate: string } | { ok: false; message: string }> {
+  lifetimeMs?: number,
+): Promise<{ ok: true; certificate: string; keyHash: string } | { ok: false; message: string }> {
   try {
     const parsed = new Pkcs10CertificateRequest(new Uint8Array(request))
     const { algorithm } = parsed.publicKey
@@ -47,7 +52,8 @@ export async function certifyRequest(
     if (!(await parsed.verify()))
       return { ok: false, message: 'the certificate request is not signed by its own key' }
     const key = await parsed.publicKey.export(ALGORITHM, ['verify'])
-    return { ok: true, certificate: await authority.certify(key, principal, []) }
+    const certificate = await authority.certify(key, principal, [], lifetimeMs)
+    return { ok: true, certificate, keyHash: keyHashOf(new Uint8Array(parsed.publicKey.rawData)) }
   } catch (error) {
     return { ok: false, message: `the certificate request cannot be read: ${(error as Error).message}` }
   }

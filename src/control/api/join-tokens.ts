@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Store } from '../store/store.ts'
+import type { Change, Entry, Store } from '../store/store.ts'
 
 export type NodeRole = 'node' | 'gateway'
 
@@ -30,10 +30,11 @@ export class JoinTokens {
     this.#now = now
   }
 
-  /** Makes a token of the form "mayfly-join.ID.SECRET.ROOTHASH", or says why it could not be stored. */
+  /** Makes a token of the form "mayfly-join.ID.SECRET.ROOTHASH", or says why it could not be stored. `more` goes into the same commit. */
   async create(
     role: NodeRole,
     validMs: number,
+    more: readonly Change[] = [],
   ): Promise<{ ok: true; token: string } | { ok: false; message: string }> {
     const id = randomBytes(6).toString('hex')
     const secret = randomBytes(32).toString('base64url')
@@ -41,29 +42,43 @@ export class JoinTokens {
     const commit = await this.#store.commit([
       { kind: 'put', key: TOKENS + id, value: JSON.stringify(stored), ifModified: 0 },
       ...(await this.#expired()),
+      ...more,
     ])
     if (!commit.ok) return { ok: false, message: commit.kind === 'conflict' ? 'try again' : commit.reason }
     return { ok: true, token: `mayfly-join.${id}.${secret}.${this.#rootHash}` }
   }
 
+  /** Whether a token is good, without using it up. */
+  async isValid(token: string): Promise<boolean> {
+    return (await this.#find(token)) !== null
+  }
+
   /** Uses a token up. Of several that try at once, one succeeds. */
   async redeem(token: string): Promise<Redeemed> {
-    const refused: Redeemed = {
-      ok: false,
-      message:
-        'the join token is not valid: it is used up, has expired or was never made; ask for another with `mayfly token`',
+    const found = await this.#find(token)
+    if (found) {
+      const { entry, stored } = found
+      const commit = await this.#store.commit([
+        { kind: 'delete', key: entry.key, ifModified: entry.modified },
+      ])
+      if (commit.ok) return { ok: true, role: stored.role }
     }
+    const message =
+      'the join token is not valid: it is used up, has expired or was never made; ask for another with `mayfly token`'
+    return { ok: false, message }
+  }
+
+  async #find(token: string): Promise<{ entry: Entry; stored: StoredToken } | null> {
     const parts = FORM.exec(token)
-    if (!parts) return refused
+    if (!parts) return null
     const [, id, secret] = parts
     const entry = await this.#store.get(TOKENS + id)
-    if (!entry) return refused
+    if (!entry) return null
     const stored = JSON.parse(entry.value) as StoredToken
     const given = Buffer.from(hashOf(secret!), 'hex')
-    if (!timingSafeEqual(given, Buffer.from(stored.secretHash, 'hex'))) return refused
-    if (this.#now() >= stored.expiresAt) return refused
-    const commit = await this.#store.commit([{ kind: 'delete', key: entry.key, ifModified: entry.modified }])
-    return commit.ok ? { ok: true, role: stored.role } : refused
+    const isGood =
+      timingSafeEqual(given, Buffer.from(stored.secretHash, 'hex')) && this.#now() < stored.expiresAt
+    return isGood ? { entry, stored } : null
   }
 
   async #expired(): Promise<{ kind: 'delete'; key: string }[]> {

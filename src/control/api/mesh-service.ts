@@ -1,5 +1,8 @@
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect'
 import { formatManifestError } from '../../api/manifest-error.ts'
+import type { CertificateAuthority } from '../certificate-authority.ts'
+import { standsBy } from '../leadership.ts'
+import type { NodeBook } from '../nodes/node-book.ts'
 import type { MeshService } from '../proto/mayfly/v1/mesh_pb.js'
 import { readAudit } from '../resources/audit-log.ts'
 import { type KeptResource, resourceKey } from '../resources/kept-resource.ts'
@@ -7,9 +10,11 @@ import type { Refused, Request, ResourceChange } from '../resources/resource-cha
 import type { ResourceStore } from '../resources/resource-store.ts'
 import { readRevisions } from '../resources/service-revisions.ts'
 import type { Store } from '../store/store.ts'
-import { ASKER } from './asker.ts'
+import type { ClientBook } from './client-book.ts'
+import { credentialCalls } from './credentials.ts'
 import type { JoinTokens, NodeRole } from './join-tokens.ts'
 import { listResources, toItem } from './list-resources.ts'
+import { allowedClient, whileAllowed } from './rights.ts'
 import { watchResources } from './watch-resources.ts'
 
 export interface MeshServiceParts {
@@ -19,10 +24,22 @@ export interface MeshServiceParts {
   /** What the mesh is doing, as a plain value; undefined: there is no such thing. */
   status(what: string, name: string): Promise<unknown>
   logs(fn: string, follow: boolean, tail: number, signal: AbortSignal): AsyncIterable<unknown>
-  setSchedulable(node: string, schedulable: boolean, drain: boolean): Promise<boolean>
+  /** What a request that is described comes to; throws an Error that says what is wrong with the description. */
+  explain(request: unknown): Promise<unknown>
+  clients: ClientBook
+  authority: CertificateAuthority
+  trustDomain: string
+  nodes: NodeBook
+  /** The mesh is to hold to what the book of nodes says now. */
+  scheduled(node: string, schedulable: boolean, drain: boolean): void
+  /** The node's identity was taken back. */
+  nodeDeleted(node: string): void
   version: string
   instance: string
+  /** Whether this control plane leads; one that stands by answers from what the leader has written. */
   isLeader(): boolean
+  /** Where the control plane that leads is reached. */
+  leader(): string | null
 }
 
 /** Seconds that a join token is valid, where nobody says. */
@@ -31,11 +48,19 @@ const MOST_TOKEN_SECONDS = 86_400
 
 /** The API for clients. Every call but the version needs a client's certificate. */
 export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshService> {
-  const { resources, store, tokens } = parts
+  const { resources, store, tokens, clients } = parts
+  const { audit } = resources
+
+  const looking = (context: HandlerContext) => allowedClient(context, clients, 'look')
+
+  const changing = async (context: HandlerContext) => {
+    const client = await allowedClient(context, clients, 'change')
+    if (!parts.isLeader()) throw new ConnectError(standsBy(parts.leader()), Code.Unavailable)
+    return client
+  }
 
   const change = async (request: Request, context: HandlerContext, dryRun: boolean) => {
-    const { name, from } = askingClient(context)
-    if (!parts.isLeader()) throw notLeading()
+    const { name, from } = await (dryRun ? looking(context) : changing(context))
     const outcome = await resources.request(request, { who: name, from }, dryRun)
     if (!outcome.ok) throw toError(outcome.refused)
     return outcome.changes.map(toApplied)
@@ -50,16 +75,20 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
       const [applied] = await change(request, context, dryRun)
       return { applied: applied! }
     },
-    list(request, context) {
-      askingClient(context)
+    async list(request, context) {
+      await looking(context)
       return { items: listed(request, resources) }
     },
     async *watch(request, context) {
-      askingClient(context)
-      yield* watchResources(request, resources, context.signal)
+      const allowed = whileAllowed(context, clients, await looking(context))
+      try {
+        yield* watchResources(request, resources, allowed.signal)
+      } finally {
+        allowed.end()
+      }
     },
     async listRevisions({ namespace, name }, context) {
-      askingClient(context)
+      await looking(context)
       const { generation } = serviceOf(resources, namespace, name)
       const revisions = await readRevisions(store, namespace, name)
       return {
@@ -72,7 +101,7 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
       }
     },
     async rollback({ namespace, name, generation }, context) {
-      askingClient(context)
+      await looking(context)
       const current = serviceOf(resources, namespace, name)
       const wanted = Number(generation) || current.generation - 1
       const revision = (await readRevisions(store, namespace, name)).find((one) => one.generation === wanted)
@@ -85,24 +114,28 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
       return { applied: await change({ kind: 'apply', files }, context, false) }
     },
     async status({ what, name }, context) {
-      askingClient(context)
+      await looking(context)
       const value = await parts.status(what, name)
       if (value === undefined || value === null)
         throw new ConnectError(`there is no ${what}${name === '' ? '' : ` ${name}`}`, Code.NotFound)
       return { json: JSON.stringify(value) }
     },
     async *logs({ function: fn, follow, tail }, context) {
-      askingClient(context)
-      for await (const line of parts.logs(fn, follow, tail, context.signal))
-        yield { json: JSON.stringify(line) }
+      const allowed = whileAllowed(context, clients, await looking(context))
+      try {
+        for await (const line of parts.logs(fn, follow, tail, allowed.signal))
+          yield { json: JSON.stringify(line) }
+      } finally {
+        allowed.end()
+      }
     },
     async listAudit({ limit }, context) {
-      askingClient(context)
+      await looking(context)
       const records = await readAudit(store, limit || 100)
       return { recordsJson: records.map((record) => JSON.stringify(record)) }
     },
     async createJoinToken({ validSeconds, role }, context) {
-      askingClient(context)
+      const client = await changing(context)
       if (role !== 'node' && role !== 'gateway')
         throw new ConnectError(
           `role is ${JSON.stringify(role)}: write "node" or "gateway"`,
@@ -113,18 +146,38 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
           `valid_seconds is ${validSeconds}: at most ${MOST_TOKEN_SECONDS}`,
           Code.InvalidArgument,
         )
-      const created = await tokens.create(role satisfies NodeRole, (validSeconds || TOKEN_SECONDS) * 1_000)
+      const record = audit.of(client, 'JoinToken', role, 'created', Date.now())
+      const validMs = (validSeconds || TOKEN_SECONDS) * 1_000
+      const created = await tokens.create(role satisfies NodeRole, validMs, record)
       if (!created.ok) throw new ConnectError(created.message, Code.Unavailable)
       return { token: created.token }
     },
     async setNodeSchedulable({ node, schedulable, drain }, context) {
-      askingClient(context)
-      if (!(await parts.setSchedulable(node, schedulable, drain)))
-        throw new ConnectError(`there is no node ${node}`, Code.NotFound)
+      const client = await changing(context)
+      const action = schedulable ? 'uncordoned' : drain ? 'drained' : 'cordoned'
+      const record = audit.of(client, 'Node', node, action, Date.now())
+      if (!(await parts.nodes.setSchedulable(node, schedulable, record))) throw noSuchNode(node)
+      parts.scheduled(node, schedulable, drain)
       return {}
     },
+    async deleteNode({ node }, context) {
+      const client = await changing(context)
+      const record = audit.of(client, 'Node', node, 'deleted', Date.now())
+      if (!(await parts.nodes.remove(node, record))) throw noSuchNode(node)
+      parts.nodeDeleted(node)
+      return {}
+    },
+    async explain({ request }, context) {
+      await looking(context)
+      try {
+        return { json: JSON.stringify(await parts.explain(JSON.parse(request))) }
+      } catch (error) {
+        throw new ConnectError((error as Error).message, Code.InvalidArgument)
+      }
+    },
+    ...credentialCalls({ ...parts, audit }),
     async backup({ file }, context) {
-      askingClient(context)
+      await changing(context)
       if (!file.startsWith('/'))
         throw new ConnectError(
           "file: write an absolute path on the control plane's machine",
@@ -147,17 +200,6 @@ function listed(request: Parameters<typeof listResources>[0], resources: Resourc
   const found = listResources(request, resources.kept)
   if (!found.ok) throw new ConnectError(found.message, Code.InvalidArgument)
   return found.items.map(toItem)
-}
-
-/** Who calls, where it is a client; anybody else has no business here. */
-function askingClient(context: HandlerContext): { name: string; from: string } {
-  const asker = context.values.get(ASKER)
-  if (asker.role === 'client') return asker
-  const why =
-    asker.role === 'node'
-      ? 'a node may not make this call'
-      : 'this call needs a client certificate of the mesh'
-  throw new ConnectError(why, asker.role === 'node' ? Code.PermissionDenied : Code.Unauthenticated)
 }
 
 function serviceOf(resources: ResourceStore, namespace: string, name: string): KeptResource {
@@ -193,6 +235,6 @@ function toError(refused: Refused): ConnectError {
   }
 }
 
-function notLeading(): ConnectError {
-  return new ConnectError('this control plane stands by: ask the one that leads', Code.Unavailable)
+function noSuchNode(node: string): ConnectError {
+  return new ConnectError(`there is no node ${node}, or the store does not answer`, Code.NotFound)
 }

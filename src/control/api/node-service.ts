@@ -1,22 +1,26 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect'
 import type { CertificateAuthority } from '../certificate-authority.ts'
+import { standsBy } from '../leadership.ts'
+import { helloProblem } from '../nodes/hello-problem.ts'
 import { MessageQueue } from '../nodes/message-queue.ts'
+import type { KnownNode, NodeBook } from '../nodes/node-book.ts'
 import type { NodeRegistry } from '../nodes/node-registry.ts'
 import type { NodeStream, Order } from '../nodes/remote-node.ts'
 import { type FromNode, type NodeService, type ToNode, ToNodeSchema } from '../proto/mayfly/v1/nodes_pb.js'
-import type { Store } from '../store/store.ts'
 import { ASKER, nodePrincipal } from './asker.ts'
 import { certifyRequest } from './control-identity.ts'
 import type { JoinTokens } from './join-tokens.ts'
 
 export interface NodeServiceParts {
-  store: Store
+  nodes: NodeBook
   tokens: JoinTokens
   authority: CertificateAuthority
   trustDomain: string
-  registry: NodeRegistry
-  isLeader(): boolean
+  /** The nodes at work; null: this control plane stands by. */
+  registry(): NodeRegistry | null
+  /** Where the control plane that leads is reached. */
+  leader(): string | null
 }
 
 /** Orders that may wait for a node that does not take them; then its stream is ended, and it begins anew. */
@@ -27,12 +31,19 @@ const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
 /** The API for nodes. */
 export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeService> {
-  const { authority, registry, tokens, trustDomain } = parts
+  const { authority, tokens, trustDomain } = parts
 
   const certify = async (name: string, request: Uint8Array) => {
     const certified = await certifyRequest(authority, request, nodePrincipal(trustDomain, name))
     if (!certified.ok) throw new ConnectError(certified.message, Code.InvalidArgument)
-    return { certificates: certified.certificate, roots: authority.root }
+    const { certificate: certificates, keyHash } = certified
+    return { keyHash, response: { certificates, roots: authority.root } }
+  }
+
+  const leading = (): NodeRegistry => {
+    const registry = parts.registry()
+    if (registry) return registry
+    throw new ConnectError(standsBy(parts.leader()), Code.Unavailable)
   }
 
   return {
@@ -42,37 +53,51 @@ export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeSer
           `${JSON.stringify(name)} is no name of a node: write lower-case letters, digits and "-"`,
           Code.InvalidArgument,
         )
+      const registry = leading()
+      // Only who has a token learns which nodes there are; who has one does not take the place of a node that is at work.
+      if ((await tokens.isValid(token)) && registry.isAttached(name))
+        throw new ConnectError(
+          `node ${name} is part of the mesh and at work: choose another name (--name), or end that node first`,
+          Code.AlreadyExists,
+        )
+      const { keyHash, response } = await certify(name, certificateRequest)
       const redeemed = await tokens.redeem(token)
       if (!redeemed.ok) throw new ConnectError(redeemed.message, Code.PermissionDenied)
-      await remember(parts.store, name, redeemed.role)
-      return certify(name, certificateRequest)
+      const noted = await parts.nodes.joined(name, redeemed.role, keyHash, Date.now())
+      if (!noted.ok)
+        throw new ConnectError('the node could not be noted: try again with a new token', Code.Unavailable)
+      return response
     },
     async renew({ certificateRequest }, context) {
-      const name = askingNode(context)
-      await known(parts.store, name)
-      return certify(name, certificateRequest)
+      leading()
+      const { name } = await knownNode(parts.nodes, context)
+      const { keyHash, response } = await certify(name, certificateRequest)
+      if (!(await parts.nodes.renewed(name, context.values.get(ASKER).keyHash, keyHash)))
+        throw new ConnectError('the new key could not be noted: try again', Code.Unavailable)
+      return response
     },
     async *attach(messages, context) {
-      const name = askingNode(context)
-      await known(parts.store, name)
-      if (!parts.isLeader())
-        throw new ConnectError('this control plane stands by: ask the one that leads', Code.Unavailable)
-      yield* serveNode(name, registry, messages, context.signal)
+      leading()
+      const node = await knownNode(parts.nodes, context)
+      // Asked again: it may have ceased to lead meanwhile.
+      yield* serveNode(node, leading(), messages, context.signal)
     },
   }
 }
 
 async function* serveNode(
-  name: string,
+  node: KnownNode,
   registry: NodeRegistry,
   messages: AsyncIterable<FromNode>,
   signal: AbortSignal,
 ): AsyncGenerator<ToNode> {
+  const { name } = node
   const queue = new MessageQueue<ToNode>(MOST_WAITING)
   let heardAt = performance.now()
   const stream: NodeStream = {
     send: (order: Order, contents) =>
       queue.push(create(ToNodeSchema, { what: order, contents } as MessageInitShape<typeof ToNodeSchema>)),
+    end: (why) => queue.end(new ConnectError(why, Code.PermissionDenied)),
   }
   const pinger = setInterval(() => {
     if (performance.now() - heardAt > 3 * PING_MS)
@@ -80,7 +105,7 @@ async function* serveNode(
     else stream.send({ case: 'ping', value: { serial: 0 } }, [])
   }, PING_MS)
   signal.addEventListener('abort', () => queue.end())
-  void listen(name, registry, messages, stream, () => {
+  void listen(node, registry, messages, stream, () => {
     heardAt = performance.now()
   }).then(
     () => queue.end(),
@@ -95,44 +120,40 @@ async function* serveNode(
 }
 
 async function listen(
-  name: string,
+  node: KnownNode,
   registry: NodeRegistry,
   messages: AsyncIterable<FromNode>,
   stream: NodeStream,
   heard: () => void,
 ): Promise<void> {
+  const { name } = node
   let opened = false
   for await (const message of messages) {
     heard()
     if (opened) {
-      registry.said(name, stream, message)
+      const problem = registry.said(node, stream, message)
+      if (problem !== null) throw new ConnectError(problem, Code.InvalidArgument)
       continue
     }
     if (message.what.case !== 'hello')
       throw new ConnectError(`the first message is ${message.what.case}, not hello`, Code.InvalidArgument)
+    const problem = helloProblem(node, message.what.value)
+    if (problem !== null) throw new ConnectError(problem, Code.InvalidArgument)
     opened = true
     registry.opened(name, message.what.value, stream)
   }
 }
 
-function askingNode(context: HandlerContext): string {
-  const asker = context.values.get(ASKER)
-  if (asker.role === 'node') return asker.name
-  throw new ConnectError('this call needs a node certificate of the mesh', Code.Unauthenticated)
-}
-
-export const NODES = 'nodes/'
-
-async function remember(store: Store, name: string, role: string): Promise<void> {
-  const commit = await store.commit([{ kind: 'put', key: NODES + name, value: JSON.stringify({ role }) }])
-  if (!commit.ok) throw new ConnectError('the node could not be noted: try again', Code.Unavailable)
-}
-
-/** A node that was deleted has no business here, whatever its certificate says. */
-async function known(store: Store, name: string): Promise<void> {
-  if ((await store.get(NODES + name)) === null)
+/** Who calls, where it is a node of the mesh by the key that it joined with; what was deleted or replaced is none any more. */
+async function knownNode(nodes: NodeBook, context: HandlerContext): Promise<KnownNode> {
+  const { role, name, keyHash } = context.values.get(ASKER)
+  if (role !== 'node')
+    throw new ConnectError('this call needs a node certificate of the mesh', Code.Unauthenticated)
+  const node = await nodes.get(name)
+  if (!node?.keyHashes?.includes(keyHash))
     throw new ConnectError(
       `node ${name} is not one of the mesh: join with a new token`,
       Code.PermissionDenied,
     )
+  return node
 }

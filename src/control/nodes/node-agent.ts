@@ -50,6 +50,7 @@ export class NodeAgent {
   readonly #egress = new Set<string>()
   #send: ((report: Report) => void) | null = null
   #started = false
+  #gatewayPort = 0
 
   constructor(options: NodeAgentOptions) {
     this.#options = options
@@ -145,6 +146,8 @@ export class NodeAgent {
       cpus,
       memoryBytes,
       zone,
+      gatewayHost: gateway?.host ?? '',
+      gatewayPort: this.#gatewayPort,
       held: this.#blobs.hashes(),
       functions: this.#state.functions(),
       engines: engines.map(({ engine, pid }) => ({
@@ -174,6 +177,7 @@ export class NodeAgent {
     if (gateway !== null) {
       const opened = await this.#local.openGateway(gateway.host, gateway.port)
       if (!opened.ok) return said(opened.failure)
+      this.#gatewayPort = opened.port
       this.#options.notice(`gateway http://${gateway.host}:${opened.port}`)
     }
     if (plan.runtime !== null) await this.#local.fillEgress()

@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
+import { checkControlPlane } from '../api/asker.ts'
 import { type FromNode, FromNodeSchema, NodeService } from '../proto/mayfly/v1/nodes_pb.js'
 import { MessageQueue } from './message-queue.ts'
 import type { NodeAgent, Report } from './node-agent.ts'
@@ -59,7 +60,7 @@ async function attachOnce(
       key,
       ca: roots,
       minVersion: 'TLSv1.3',
-      checkServerIdentity: () => undefined,
+      checkServerIdentity: checkControlPlane,
     },
   })
   const reports = new MessageQueue<FromNode>(MOST_WAITING)

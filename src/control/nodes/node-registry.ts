@@ -2,6 +2,8 @@ import type { Mesh } from '../mesh.ts'
 import type { FromNode, Hello } from '../proto/mayfly/v1/nodes_pb.js'
 import { AbsentEngines } from './absent-engines.ts'
 import { type Arrival, Arrivals } from './arrivals.ts'
+import { helloProblem } from './hello-problem.ts'
+import type { KnownNode } from './node-book.ts'
 import { type NodeStream, RemoteNode } from './remote-node.ts'
 
 /** A node whose stream is broken counts as lost after this time, and what ran there is started elsewhere. In milliseconds. */
@@ -11,6 +13,16 @@ interface Member {
   node: RemoteNode
   stream: NodeStream | null
   lost: NodeJS.Timeout | null
+  /** Milliseconds since the epoch. */
+  seenAt: number
+}
+
+/** What a node had when it was last heard of. */
+interface Past {
+  incarnation: string
+  /** Instances, by their sets' names. */
+  held: ReadonlyMap<string, number>
+  seenAt: number
 }
 
 /** The nodes of a mesh that other processes run, each with its stream while it has one. */
@@ -18,19 +30,40 @@ export class NodeRegistry {
   readonly #mesh: Mesh
   readonly #notice: (text: string) => void
   readonly #members = new Map<string, Member>()
+  /** Nodes that were of the mesh before this control plane began: what they have is taken over when they come. */
+  readonly #expected: Set<string>
+  readonly #past = new Map<string, Past>()
   readonly #arrivals: Arrivals
   readonly #absent: AbsentEngines
 
-  /** `expected`: nodes that were of the mesh before this control plane began. */
   constructor(mesh: Mesh, notice: (text: string) => void, expected: Iterable<string> = []) {
     this.#mesh = mesh
     this.#notice = notice
-    this.#arrivals = new Arrivals(expected, (arrivals) => this.#admit(arrivals))
+    this.#expected = new Set(expected)
+    this.#arrivals = new Arrivals(this.#expected, (arrivals) => this.#admit(arrivals))
     this.#absent = new AbsentEngines((engines) => mesh.forgetEngines(engines))
   }
 
   node(name: string): RemoteNode | undefined {
     return this.#members.get(name)?.node
+  }
+
+  /** Whether somebody is at work by that name. */
+  isAttached(name: string): boolean {
+    return this.#members.get(name)?.stream != null
+  }
+
+  /** When something was last heard of a node, in milliseconds since the epoch; null: not since this control plane began. */
+  seenAt(name: string): number | null {
+    return this.#members.get(name)?.seenAt ?? this.#past.get(name)?.seenAt ?? null
+  }
+
+  /** The node is none of the mesh any more: what it had is gone at once. */
+  remove(name: string): void {
+    this.#arrivals.remove(name)
+    this.#lose(name, 'it was deleted', 'out of reach')
+    this.#past.delete(name)
+    this.#expected.delete(name)
   }
 
   nodes(): RemoteNode[] {
@@ -42,14 +75,27 @@ export class NodeRegistry {
     if (!this.#arrivals.opened(name, hello, stream)) this.#admit([{ name, hello, stream, said: [] }])
   }
 
-  said(name: string, stream: NodeStream, message: FromNode): void {
-    if (this.#arrivals.said(name, stream, () => this.said(name, stream, message))) return
-    const member = this.#members.get(name)
-    if (!member || member.stream !== stream) return
+  /** Gives what is wrong with what it said, or null. */
+  said(known: KnownNode, stream: NodeStream, message: FromNode): string | null {
+    const take = () => {
+      const problem = this.said(known, stream, message)
+      if (problem !== null) stream.end(problem)
+    }
+    if (this.#arrivals.said(known.name, stream, take)) return null
+    const member = this.#members.get(known.name)
+    if (!member || member.stream !== stream) return null
+    member.seenAt = Date.now()
     const before = member.node.address
-    member.node.receive(message)
+    const { what } = message
+    const problem =
+      (what.case === 'hello' ? helloProblem(known, what.value) : null) ?? member.node.receive(message)
+    if (problem !== null) {
+      this.#notice(`node ${known.name} says what is not its to say: ${problem}`)
+      return problem
+    }
     const { address } = member.node
     if (before?.port !== address?.port || before?.host !== address?.host) this.#mesh.nodesChanged()
+    return null
   }
 
   closed(name: string, stream: NodeStream): void {
@@ -64,10 +110,15 @@ export class NodeRegistry {
     )
   }
 
+  /** Ends all streams: this control plane decides no more. */
   close(): void {
     this.#arrivals.close()
     this.#absent.close()
-    for (const { lost } of this.#members.values()) if (lost) clearTimeout(lost)
+    for (const { stream, lost } of this.#members.values()) {
+      if (lost) clearTimeout(lost)
+      stream?.end('this control plane leads no more')
+    }
+    this.#members.clear()
   }
 
   /** All at once, so that nothing is shared or started before it is known what each of them has. */
@@ -87,7 +138,9 @@ export class NodeRegistry {
       const member = this.#members.get(name)!
       if (member.lost) clearTimeout(member.lost)
       member.lost = null
+      if (member.stream && member.stream !== stream) member.stream.end('the node has opened another stream')
       member.stream = stream
+      member.seenAt = Date.now()
       member.node.attach(stream, hello)
     }
     this.#mesh.nodesChanged()
@@ -98,22 +151,32 @@ export class NodeRegistry {
     const nodes: RemoteNode[] = []
     this.#mesh.attach(
       arrivals.map(({ name, hello }) => (events) => {
-        const node = new RemoteNode(name, hello, events)
+        const node = new RemoteNode(name, hello, events, this.#mayBring(name, hello))
         nodes.push(node)
         return node
       }),
     )
     for (const node of nodes) {
       node.claim()
-      this.#members.set(node.name, { node, stream: null, lost: null })
+      this.#members.set(node.name, { node, stream: null, lost: null, seenAt: Date.now() })
       this.#notice(`node ${node.name} has joined`)
     }
+  }
+
+  /** How many instances of a set a node may have: none that nobody has asked it for, before or since. */
+  #mayBring(name: string, { incarnation }: Hello): (set: string) => number {
+    if (this.#expected.delete(name)) return () => Number.POSITIVE_INFINITY
+    const past = this.#past.get(name)
+    return (set) => (past?.incarnation === incarnation ? (past.held.get(set) ?? 0) : 0)
   }
 
   #lose(name: string, why: string, engines: 'ended' | 'out of reach'): void {
     const member = this.#members.get(name)
     if (!member) return
     this.#members.delete(name)
+    member.stream?.end(`node ${name} is no part of the mesh any more: ${why}`)
+    const { node, seenAt } = member
+    this.#past.set(name, { incarnation: node.hello.incarnation, held: node.held(), seenAt })
     if (member.lost) clearTimeout(member.lost)
     this.#notice(`node ${name} is lost: ${why}`)
     if (engines === 'out of reach')

@@ -1,10 +1,12 @@
 import type { FunctionSpec } from '../../api/function-spec.ts'
-import type { EngineQuery, FromEngine, ToEngine } from '../../dataplane/engine-messages.ts'
+import type { EngineQuery, ToEngine } from '../../dataplane/engine-messages.ts'
 import type { NodeAddress } from '../../dataplane/node-messages.ts'
 import type { InstanceListener } from '../../runtime/instance.ts'
 import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { MeshNode, NodeEvents } from '../mesh-node.ts'
 import type { EngineUp, FromNode, Hello, InstanceState, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
+import { readEngineReport } from './engine-report.ts'
+import { engineProblem, instanceProblem, MOST_ENGINES } from './hello-problem.ts'
 import { type NodeQuestion, NodeQuestions } from './node-questions.ts'
 import { isLasting } from './node-state.ts'
 import { RemoteSet } from './remote-set.ts'
@@ -22,7 +24,12 @@ export type Order =
 /** The stream to a node while there is one. */
 export interface NodeStream {
   send(order: Order, contents: { hash: string; bytes: Uint8Array }[]): void
+  /** The node is told nothing more, but why. */
+  end(why: string): void
 }
+
+/** Characters of a reason that are kept. */
+const MOST_REASON = 1_000
 
 /** Contents that a node is known to hold are remembered up to this number. */
 const MOST_HELD = 100_000
@@ -40,18 +47,34 @@ export class RemoteNode implements MeshNode {
     { all: boolean; url: string | null; opened: PromiseWithResolvers<void> }
   >()
   readonly #questions = new NodeQuestions()
+  /** How many instances of each set the node may have from before. */
+  readonly #mayBring: (set: string) => number
+  #refused = 0
   #held = new Set<string>()
   #stream: NodeStream | null = null
   #hello: Hello
 
-  constructor(name: string, hello: Hello, events: NodeEvents) {
+  /** `mayBring` says how many instances of each set it may have from before; what it has beyond those is not taken over. */
+  constructor(name: string, hello: Hello, events: NodeEvents, mayBring: (set: string) => number) {
     this.name = name
     this.#hello = hello
     this.#events = events
+    this.#mayBring = mayBring
     for (const instance of hello.instances) {
       const found = this.#found.get(instance.set) ?? []
-      this.#found.set(instance.set, [...found, instance])
+      if (found.length < mayBring(instance.set)) this.#found.set(instance.set, [...found, instance])
+      else this.#refused++
     }
+  }
+
+  /** What the node said that was not its to say. */
+  get refused(): number {
+    return this.#refused
+  }
+
+  /** The instances that it has, by their sets' names. */
+  held(): Map<string, number> {
+    return new Map(Array.from(this.#sets, ([name, set]) => [name, set.instances().length]))
   }
 
   get hello(): Hello {
@@ -110,8 +133,26 @@ export class RemoteNode implements MeshNode {
     this.#sets.clear()
   }
 
-  /** What the node says. */
-  receive({ what }: FromNode): void {
+  /** What the node says; gives what is wrong with it, or null. */
+  receive(message: FromNode): string | null {
+    const { what } = message
+    if (what.case === 'engineUp') {
+      const problem = engineProblem(this.name, what.value)
+      if (problem !== null) return problem
+      if (this.#engines.size >= MOST_ENGINES && !this.has(what.value.engine))
+        return `it has more than ${MOST_ENGINES} engines`
+    }
+    if (what.case === 'instanceState') {
+      const problem = instanceProblem(what.value)
+      if (problem !== null) return problem
+    }
+    if (what.case === 'startFailed' && !Number.isFinite(what.value.retryAt))
+      return 'a start is tried again at no time'
+    this.#take(message)
+    return null
+  }
+
+  #take({ what }: FromNode): void {
     switch (what.case) {
       case 'hello':
         // Its address is known now.
@@ -119,12 +160,13 @@ export class RemoteNode implements MeshNode {
         return
       case 'engineUp':
         return this.#engineUp(what.value)
-      case 'engineSays':
+      case 'engineSays': {
         if (!this.#engines.has(what.value.engine)) return
-        return this.#events.message(
-          what.value.engine,
-          fromWire(what.value.message, () => undefined) as FromEngine,
-        )
+        const report = readEngineReport(fromWire(what.value.message, () => undefined))
+        if (report) this.#events.message(what.value.engine, report)
+        else this.#refused++
+        return
+      }
       case 'engineEnded':
         if (this.#engines.delete(what.value.engine)) this.#events.died(what.value.engine, what.value.how)
         return
@@ -133,7 +175,9 @@ export class RemoteNode implements MeshNode {
       case 'instanceGone':
         return this.#sets.get(what.value.set)?.gone(what.value.id, what.value.why)
       case 'startFailed':
-        return this.#sets.get(what.value.set)?.failed(what.value.reason, what.value.retryAt)
+        return this.#sets
+          .get(what.value.set)
+          ?.failed(what.value.reason.slice(0, MOST_REASON), what.value.retryAt)
       case 'setDrained':
         this.#sets.get(what.value.set)?.drained()
         this.#sets.delete(what.value.set)
@@ -211,15 +255,25 @@ export class RemoteNode implements MeshNode {
 
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
     const name = setName(spec.key, revision)
-    const set: RemoteSet = new RemoteSet(spec, revision, listener, {
-      setDesired: (count) =>
-        this.#order({ case: 'setDesired', value: { set: name, count, spec: JSON.stringify(spec) } }),
-      drain: () => {
-        if (this.#stream) this.#order({ case: 'drainSet', value: { set: name } })
-        else set.drained()
+    const set: RemoteSet = new RemoteSet(
+      spec,
+      revision,
+      listener,
+      {
+        setDesired: (count) =>
+          this.#order({ case: 'setDesired', value: { set: name, count, spec: JSON.stringify(spec) } }),
+        drain: () => {
+          if (this.#stream) this.#order({ case: 'drainSet', value: { set: name } })
+          else set.drained()
+        },
+        drained: (id) => this.#order({ case: 'instanceDrained', value: { id } }),
+        isTaken: (id) => (this.#events.hostOf?.(id) ?? this.name) !== this.name,
+        refused: () => {
+          this.#refused++
+        },
       },
-      drained: (id) => this.#order({ case: 'instanceDrained', value: { id } }),
-    })
+      this.#mayBring(name),
+    )
     this.#sets.set(name, set)
     // What it has already is told when the stream is attached, by when the set's owner is complete.
     return set

@@ -9,7 +9,14 @@ export interface SetOrders {
   drain(): void
   /** No engine uses the instance any more. */
   drained(instance: string): void
+  /** Whether an id is another node's instance. */
+  isTaken(instance: string): boolean
+  /** The node told of an instance that it was never asked for. */
+  refused(): void
 }
+
+/** A node may have as many instances as it was asked for within this time: orders and reports cross. In milliseconds. */
+const ASKED_MS = 60_000
 
 /** The instances of one revision on another machine, as its node tells of them. */
 export class RemoteSet implements InstanceSet {
@@ -20,14 +27,24 @@ export class RemoteSet implements InstanceSet {
   readonly #instances = new Map<string, LiveInstance>()
   readonly #egressUrls = new Map<string, string>()
   #desired: number | null = null
+  /** As many were asked for until then. */
+  #asked: { count: number; until: number }
   #failure: { reason: string; retryAt: number } | null = null
   #draining: PromiseWithResolvers<void> | null = null
 
-  constructor(spec: FunctionSpec, revision: string, listener: InstanceListener, orders: SetOrders) {
+  /** `found` ran on the node before anybody asked it for them. */
+  constructor(
+    spec: FunctionSpec,
+    revision: string,
+    listener: InstanceListener,
+    orders: SetOrders,
+    found = 0,
+  ) {
     this.spec = spec
     this.revision = revision
     this.#listener = listener
     this.#orders = orders
+    this.#asked = { count: found, until: Date.now() + ASKED_MS }
   }
 
   instances(): Instance[] {
@@ -40,6 +57,7 @@ export class RemoteSet implements InstanceSet {
 
   setDesired(count: number): void {
     if (this.#desired === count || this.#draining) return
+    this.#asked = { count: this.#most(), until: Date.now() + ASKED_MS }
     this.#desired = count
     this.#orders.setDesired(count)
   }
@@ -65,8 +83,12 @@ export class RemoteSet implements InstanceSet {
   // ---- what the node tells ----
 
   state(told: InstanceState): void {
-    const known = this.#instances.get(told.id)
-    const instance = known ?? this.#begin(told)
+    const instance = this.#instances.get(told.id) ?? this.#begin(told)
+    if (!instance) {
+      // Nobody sends it anything, so it may end.
+      if (told.state === 'stopping') this.#orders.drained(told.id)
+      return
+    }
     if (told.egressUrl !== '') this.#egressUrls.set(told.id, told.egressUrl)
     if (told.pid !== 0) instance.pid = told.pid
     const before = instance.state
@@ -112,7 +134,13 @@ export class RemoteSet implements InstanceSet {
     this.drained()
   }
 
-  #begin({ id, startedAt, pid }: InstanceState): LiveInstance {
+  /** An instance that the node is to have; null for one more than it was asked for, or another node's. */
+  #begin({ id, startedAt, pid }: InstanceState): LiveInstance | null {
+    const live = this.instances().filter(({ state }) => state !== 'stopping').length
+    if (live >= this.#most() || this.#orders.isTaken(id)) {
+      this.#orders.refused()
+      return null
+    }
     const instance: LiveInstance = {
       id,
       function: this.spec.key,
@@ -126,5 +154,13 @@ export class RemoteSet implements InstanceSet {
     this.#instances.set(id, instance)
     this.#listener.starting?.(instance)
     return instance
+  }
+
+  #most(): number {
+    const { count, until } = this.#asked
+    const asked = Math.max(this.#desired ?? 0, Date.now() < until ? count : 0)
+    // Servers that others run are all there or none.
+    const { image } = this.spec
+    return image.kind === 'endpoint' ? Math.min(1, asked) * image.addresses.length : asked
   }
 }

@@ -105,10 +105,14 @@ export class ResourceStore {
     await this.#turn
   }
 
-  /** Others write no more: brings everything that they have written into force. Rejects where that cannot be. */
-  async lead(): Promise<void> {
+  unfollow(): void {
     this.#follower?.stop()
     this.#follower = null
+  }
+
+  /** Others write no more: brings everything that they have written into force. Rejects where that cannot be. */
+  async lead(): Promise<void> {
+    this.unfollow()
     await this.#inTurn(() => this.#reread())
     await this.#audit.reload(this.#store)
   }

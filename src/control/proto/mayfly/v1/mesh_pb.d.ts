@@ -601,6 +601,210 @@ export declare type SetNodeSchedulableResponse = Message<"mayfly.v1.SetNodeSched
 export declare const SetNodeSchedulableResponseSchema: GenMessage<SetNodeSchedulableResponse>;
 
 /**
+ * @generated from message mayfly.v1.DeleteNodeRequest
+ */
+export declare type DeleteNodeRequest = Message<"mayfly.v1.DeleteNodeRequest"> & {
+  /**
+   * @generated from field: string node = 1;
+   */
+  node: string;
+};
+
+/**
+ * Describes the message mayfly.v1.DeleteNodeRequest.
+ * Use `create(DeleteNodeRequestSchema)` to create a new message.
+ */
+export declare const DeleteNodeRequestSchema: GenMessage<DeleteNodeRequest>;
+
+/**
+ * @generated from message mayfly.v1.DeleteNodeResponse
+ */
+export declare type DeleteNodeResponse = Message<"mayfly.v1.DeleteNodeResponse"> & {
+};
+
+/**
+ * Describes the message mayfly.v1.DeleteNodeResponse.
+ * Use `create(DeleteNodeResponseSchema)` to create a new message.
+ */
+export declare const DeleteNodeResponseSchema: GenMessage<DeleteNodeResponse>;
+
+/**
+ * @generated from message mayfly.v1.ExplainRequest
+ */
+export declare type ExplainRequest = Message<"mayfly.v1.ExplainRequest"> & {
+  /**
+   * JSON: to, from, method, path, headers, sourceIp.
+   *
+   * @generated from field: string request = 1;
+   */
+  request: string;
+};
+
+/**
+ * Describes the message mayfly.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export declare const ExplainRequestSchema: GenMessage<ExplainRequest>;
+
+/**
+ * @generated from message mayfly.v1.CreateCredentialRequest
+ */
+export declare type CreateCredentialRequest = Message<"mayfly.v1.CreateCredentialRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * PKCS #10, DER.
+   *
+   * @generated from field: bytes certificate_request = 2;
+   */
+  certificateRequest: Uint8Array;
+
+  /**
+   * It may look at everything and change nothing.
+   *
+   * @generated from field: bool read_only = 3;
+   */
+  readOnly: boolean;
+
+  /**
+   * Days until it ends; 0: 30.
+   *
+   * @generated from field: int32 valid_days = 4;
+   */
+  validDays: number;
+};
+
+/**
+ * Describes the message mayfly.v1.CreateCredentialRequest.
+ * Use `create(CreateCredentialRequestSchema)` to create a new message.
+ */
+export declare const CreateCredentialRequestSchema: GenMessage<CreateCredentialRequest>;
+
+/**
+ * @generated from message mayfly.v1.CreateCredentialResponse
+ */
+export declare type CreateCredentialResponse = Message<"mayfly.v1.CreateCredentialResponse"> & {
+  /**
+   * PEM.
+   *
+   * @generated from field: string certificate = 1;
+   */
+  certificate: string;
+
+  /**
+   * PEM: what to trust of the control plane.
+   *
+   * @generated from field: string roots = 2;
+   */
+  roots: string;
+};
+
+/**
+ * Describes the message mayfly.v1.CreateCredentialResponse.
+ * Use `create(CreateCredentialResponseSchema)` to create a new message.
+ */
+export declare const CreateCredentialResponseSchema: GenMessage<CreateCredentialResponse>;
+
+/**
+ * @generated from message mayfly.v1.ListCredentialsRequest
+ */
+export declare type ListCredentialsRequest = Message<"mayfly.v1.ListCredentialsRequest"> & {
+};
+
+/**
+ * Describes the message mayfly.v1.ListCredentialsRequest.
+ * Use `create(ListCredentialsRequestSchema)` to create a new message.
+ */
+export declare const ListCredentialsRequestSchema: GenMessage<ListCredentialsRequest>;
+
+/**
+ * @generated from message mayfly.v1.ListCredentialsResponse
+ */
+export declare type ListCredentialsResponse = Message<"mayfly.v1.ListCredentialsResponse"> & {
+  /**
+   * @generated from field: repeated mayfly.v1.Credential credentials = 1;
+   */
+  credentials: Credential[];
+};
+
+/**
+ * Describes the message mayfly.v1.ListCredentialsResponse.
+ * Use `create(ListCredentialsResponseSchema)` to create a new message.
+ */
+export declare const ListCredentialsResponseSchema: GenMessage<ListCredentialsResponse>;
+
+/**
+ * @generated from message mayfly.v1.Credential
+ */
+export declare type Credential = Message<"mayfly.v1.Credential"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool read_only = 2;
+   */
+  readOnly: boolean;
+
+  /**
+   * RFC 3339, UTC.
+   *
+   * @generated from field: string created_at = 3;
+   */
+  createdAt: string;
+
+  /**
+   * @generated from field: string expires_at = 4;
+   */
+  expiresAt: string;
+
+  /**
+   * The client that had it made.
+   *
+   * @generated from field: string created_by = 5;
+   */
+  createdBy: string;
+};
+
+/**
+ * Describes the message mayfly.v1.Credential.
+ * Use `create(CredentialSchema)` to create a new message.
+ */
+export declare const CredentialSchema: GenMessage<Credential>;
+
+/**
+ * @generated from message mayfly.v1.DeleteCredentialRequest
+ */
+export declare type DeleteCredentialRequest = Message<"mayfly.v1.DeleteCredentialRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message mayfly.v1.DeleteCredentialRequest.
+ * Use `create(DeleteCredentialRequestSchema)` to create a new message.
+ */
+export declare const DeleteCredentialRequestSchema: GenMessage<DeleteCredentialRequest>;
+
+/**
+ * @generated from message mayfly.v1.DeleteCredentialResponse
+ */
+export declare type DeleteCredentialResponse = Message<"mayfly.v1.DeleteCredentialResponse"> & {
+};
+
+/**
+ * Describes the message mayfly.v1.DeleteCredentialResponse.
+ * Use `create(DeleteCredentialResponseSchema)` to create a new message.
+ */
+export declare const DeleteCredentialResponseSchema: GenMessage<DeleteCredentialResponse>;
+
+/**
  * @generated from message mayfly.v1.BackupRequest
  */
 export declare type BackupRequest = Message<"mayfly.v1.BackupRequest"> & {
@@ -775,6 +979,54 @@ export declare const MeshService: GenService<{
     methodKind: "unary";
     input: typeof SetNodeSchedulableRequestSchema;
     output: typeof SetNodeSchedulableResponseSchema;
+  },
+  /**
+   * Takes a node's identity back: it is no part of the mesh any more, and what ran there is started elsewhere.
+   *
+   * @generated from rpc mayfly.v1.MeshService.DeleteNode
+   */
+  deleteNode: {
+    methodKind: "unary";
+    input: typeof DeleteNodeRequestSchema;
+    output: typeof DeleteNodeResponseSchema;
+  },
+  /**
+   * Judges a request that is described, as the mesh would judge it now.
+   *
+   * @generated from rpc mayfly.v1.MeshService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof StatusResponseSchema;
+  },
+  /**
+   * Certifies a client's key under a name; who had that name before has it no more.
+   *
+   * @generated from rpc mayfly.v1.MeshService.CreateCredential
+   */
+  createCredential: {
+    methodKind: "unary";
+    input: typeof CreateCredentialRequestSchema;
+    output: typeof CreateCredentialResponseSchema;
+  },
+  /**
+   * @generated from rpc mayfly.v1.MeshService.ListCredentials
+   */
+  listCredentials: {
+    methodKind: "unary";
+    input: typeof ListCredentialsRequestSchema;
+    output: typeof ListCredentialsResponseSchema;
+  },
+  /**
+   * Takes a client's credential back, at once.
+   *
+   * @generated from rpc mayfly.v1.MeshService.DeleteCredential
+   */
+  deleteCredential: {
+    methodKind: "unary";
+    input: typeof DeleteCredentialRequestSchema;
+    output: typeof DeleteCredentialResponseSchema;
   },
   /**
    * Writes the store to a file on the control plane's machine.

@@ -247,6 +247,18 @@ export declare type Hello = Message<"mayfly.v1.Hello"> & {
    * @generated from field: repeated string functions = 13;
    */
   functions: string[];
+
+  /**
+   * Where clients reach a gateway; port 0: it is none, or not open yet.
+   *
+   * @generated from field: string gateway_host = 14;
+   */
+  gatewayHost: string;
+
+  /**
+   * @generated from field: uint32 gateway_port = 15;
+   */
+  gatewayPort: number;
 };
 
 /**
