@@ -12,6 +12,7 @@ export class AgentSets {
   readonly #sets = new Map<string, InstanceSet>()
   /** Stopping instances, each with what says that no engine uses it any more. */
   readonly #stopping = new Map<string, () => void>()
+  #over = false
 
   constructor(local: LocalNode, report: (report: Report) => void) {
     this.#local = local
@@ -48,8 +49,9 @@ export class AgentSets {
     this.#stopping.get(id)?.()
   }
 
-  /** Whatever uses them has ended. */
+  /** Whatever uses them has ended: those that stop from here on wait for nobody's word. */
   allDrained(): void {
+    this.#over = true
     for (const drained of [...this.#stopping.values()]) drained()
   }
 
@@ -69,6 +71,7 @@ export class AgentSets {
 
   #stop(name: string, instance: Instance): Promise<void> {
     this.#tell(name, instance)
+    if (this.#over) return Promise.resolve()
     return new Promise((resolve) => {
       this.#stopping.set(instance.id, () => {
         this.#stopping.delete(instance.id)
