@@ -82,6 +82,8 @@ async function attempt(
     return { kind: 'failed', reason: 'there is no compartment for it: the mesh process says why' }
   const refused = compartment?.limit(spec.resources) ?? null
   if (refused !== null) return { kind: 'failed', reason: refused }
+  const cache =
+    run.cacheDirectory && (compartment ? ownCache(compartment, instance, spec) : run.cacheDirectory)
   const environment = instanceEnvironment({
     instance,
     name: spec.name,
@@ -89,7 +91,7 @@ async function attempt(
     port,
     run: run.keeper.run,
     mesh: {
-      ...(run.cacheDirectory && compartment === null && { NODE_COMPILE_CACHE: run.cacheDirectory }),
+      ...(cache && { NODE_COMPILE_CACHE: cache }),
       ...mesh,
     },
     isolated: compartment !== null,
@@ -116,6 +118,11 @@ async function attempt(
       ? `it ${how} before it was ready`
       : late(origin.startTimeoutMs, ready.problem)
   return { kind: 'failed', reason: what + tail(run.logs, instance) }
+}
+
+/** The mesh's own folder is closed to instances that are users of their own. */
+function ownCache(compartment: Compartment, instance: LiveInstance, { image }: FunctionSpec): string | null {
+  return image.kind === 'file' ? compartment.compiledCode(`${instance.function} ${instance.revision}`) : null
 }
 
 /** A launch as the manifest has it, and what the process is to be shut in by. */

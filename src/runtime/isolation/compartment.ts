@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Resources } from '../../api/resources.ts'
 import type { Launch } from '../launch.ts'
+import type { CompiledCode } from './compiled-code.ts'
 import type { ControlGroup } from './control-group.ts'
 import { type Entrance, enter, startWaiting } from './enter-compartment.ts'
 import { closedFolders, type InstanceView } from './instance-view.ts'
@@ -17,6 +18,8 @@ export interface Compartment {
   readonly user: number
   /** Sets what the instance may use; gives what the system refused, or null. */
   limit(resources: Resources | undefined): string | null
+  /** A folder for what Node compiles of this revision's modules, as the instance sees it. */
+  compiledCode(revision: string): string
   /** The launch as a process inside; or why its user could not start it. */
   enter(launch: Launch): { ok: true; launch: Launch } | { ok: false; reason: string }
   /** Ends what is left inside, and gives everything back. */
@@ -26,11 +29,15 @@ export interface Compartment {
 /** Processes and threads that one instance may have. */
 export const MOST_PROCESSES = 1_024
 
+/** A function's host writes what was compiled a second after its start. */
+const KEEP_MS = 2_500
+
 export interface CompartmentParts {
   namespace: NetworkNamespace
   port: number
   group: ControlGroup
   view: InstanceView
+  compiled: CompiledCode
   nameServer: NameServer
   user: number
   nsenter: string
@@ -39,7 +46,7 @@ export interface CompartmentParts {
 }
 
 export function createCompartment(parts: CompartmentParts): Compartment {
-  const { namespace, port, group, view, nameServer, user, nsenter } = parts
+  const { namespace, port, group, view, compiled, nameServer, user, nsenter } = parts
   const own = (descriptor: number) => `/proc/${process.pid}/fd/${descriptor}`
   const entrance: Entrance = {
     network: own(namespace.network),
@@ -51,6 +58,7 @@ export function createCompartment(parts: CompartmentParts): Compartment {
   }
   let waiting: ChildProcess | null = startWaiting(entrance)
   let memoryBytes: number | null = null
+  let keepTimer: NodeJS.Timeout | undefined
   let isReleased = false
 
   /** Words for an end that the kernel brought about for want of memory. */
@@ -80,6 +88,10 @@ export function createCompartment(parts: CompartmentParts): Compartment {
         return `the control group takes no such limit: ${(error as Error).message}`
       }
     },
+    compiledCode(revision) {
+      keepTimer = setTimeout(() => compiled.keep(user), KEEP_MS).unref()
+      return compiled.folderFor(revision, user)
+    },
     enter(launch) {
       const readable = closedFolders(launch.files, [launch.cwd])
       if (!readable.ok) return { ok: false, reason: readable.problem }
@@ -100,7 +112,10 @@ export function createCompartment(parts: CompartmentParts): Compartment {
       isReleased = true
       nameServer.close()
       waiting?.kill('SIGKILL')
+      clearTimeout(keepTimer)
       void group.remove().then((clean) => {
+        compiled.keep(user)
+        compiled.forget(user)
         namespace.close()
         parts.released(clean)
       })

@@ -16,15 +16,22 @@ export interface InstanceView {
 
 /** The folder below which an instance's view has room of its own, for root alone. */
 export const VIEW_FOLDER = '/run/mayfly-view'
+/** Where instances see the folder of compiled code. */
+export const COMPILED_FOLDER = '/run/mayfly-compiled'
 const READY_MS = 20_000
 
 // Mounts that are made and removed on the machine show here, too (slave), so that nothing is held longer than there.
 // /etc is covered by an overlay because what it says of names may be a link into /run, or missing.
+// $0: COMPILED_FOLDER. $1: a place for the new /run before it covers the old one. $2: the folder of compiled code.
 const SCRIPT = `set -e
 umount -R -l /run/netns 2>/dev/null || true
 # Before Linux 5.8 all views share the options of /proc: hiding there would hide everywhere.
 if mount -t proc -o nosuid,nodev,noexec,hidepid=invisible proc /proc 2>/dev/null; then :; else echo no-hidepid; fi
-mount -t tmpfs -o mode=755,size=4m,nosuid,nodev tmpfs /run
+mkdir -p "$1"
+mount -t tmpfs -o mode=755,size=4m,nosuid,nodev tmpfs "$1"
+mkdir "$1/\${0##*/}"
+mount --bind "$2" "$1/\${0##*/}"
+mount --rbind "$1" /run
 mkdir -m 700 ${VIEW_FOLDER}
 mkdir -m 755 ${VIEW_FOLDER}/etc
 mkdir -m 700 ${VIEW_FOLDER}/work
@@ -39,8 +46,11 @@ read -r _ || true
 /** Makes the view, or says what the system refused. */
 export async function makeView(
   unshare: string,
+  folder: string,
+  compiled: string,
 ): Promise<{ ok: true; view: InstanceView } | { ok: false; problem: string }> {
-  const args = ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', SCRIPT]
+  const script = ['/bin/sh', '-c', SCRIPT, COMPILED_FOLDER, `${folder}/run`, compiled]
+  const args = ['--mount', '--propagation', 'slave', '--', ...script]
   const child = spawn(unshare, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env: TOOL_ENVIRONMENT })
   const said = await untilReady(child, READY_MS)
   if (!said.ok) return { ok: false, problem: `the file system as instances are to see it: ${said.problem}` }

@@ -1,10 +1,12 @@
 import { closeSync } from 'node:fs'
+import { join } from 'node:path'
 import { leasePort, type PortLease } from '../port-lease.ts'
 import { type ClaimedRange, claimRange, FIRST_USER, RANGE_SIZE } from './claimed-range.ts'
 import { type Compartment, createCompartment, MOST_PROCESSES } from './compartment.ts'
+import { type CompiledCode, type CompiledCodeCounters, createCompiledCode } from './compiled-code.ts'
 import { makeGroup, parentFolders, removeGroups } from './control-group.ts'
 import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
-import { type InstanceView, makeView } from './instance-view.ts'
+import { COMPILED_FOLDER, type InstanceView, makeView } from './instance-view.ts'
 import { type NameServerCounters, openNameServer } from './name-server.ts'
 import { makeNamespace } from './network-namespace.ts'
 import { startTidier } from './range-tidier.ts'
@@ -20,7 +22,7 @@ export interface Isolation {
   close(): Promise<void>
 }
 
-export interface IsolationCounters extends NameServerCounters {
+export interface IsolationCounters extends NameServerCounters, CompiledCodeCounters {
   made: number
   /** Compartments that could not be made, or of which a process did not end. */
   failed: number
@@ -45,7 +47,10 @@ export async function openIsolation(
   const claimed = claimRange(findTool('flock')!, options.firstUser ?? FIRST_USER)
   if (!claimed.ok) return { ok: false, missing: [claimed.problem] }
   const { range } = claimed
-  const view = await makeView(findTool('unshare')!)
+  const counters: IsolationCounters = { ...NOTHING_YET }
+  const compiledFolder = join(range.folder, 'compiled')
+  const compiled = createCompiledCode(compiledFolder, COMPILED_FOLDER, counters)
+  const view = await makeView(findTool('unshare')!, range.folder, compiledFolder)
   if (!view.ok) {
     closeSync(range.lock)
     return { ok: false, missing: [view.problem] }
@@ -55,7 +60,10 @@ export async function openIsolation(
     closeSync(range.lock)
     return { ok: false, missing: ['a free port for the addresses of sidecars'] }
   }
-  const isolation = createIsolation(range, groups.layout, view.view, port, options.notice)
+  const isolation = createIsolation(
+    { range, layout: groups.layout, view: view.view, port, compiled, counters },
+    options.notice,
+  )
   const tried = await tryOne(isolation)
   if (tried === null) return { ok: true, isolation }
   await isolation.close()
@@ -72,16 +80,19 @@ function missingHere(): string[] {
   return missing
 }
 
-function createIsolation(
-  range: ClaimedRange,
-  layout: GroupLayout,
-  view: InstanceView,
-  port: PortLease,
-  notice: (text: string) => void,
-): Isolation {
+interface Parts {
+  range: ClaimedRange
+  layout: GroupLayout
+  view: InstanceView
+  port: PortLease
+  compiled: CompiledCode
+  counters: IsolationCounters
+}
+
+function createIsolation(parts: Parts, notice: (text: string) => void): Isolation {
+  const { range, layout, view, port, compiled, counters } = parts
   const [unshare, nsenter] = [findTool('unshare')!, findTool('nsenter')!]
   const parent = `mayfly-${range.number}`
-  const counters: IsolationCounters = { made: 0, failed: 0, lost: 0, questions: 0, ignored: 0 }
   // Those used last come last: what still speaks to an address of old has long given up by then.
   const free = Array.from({ length: RANGE_SIZE }, (_, index) => index)
   const held = new Set<Compartment>()
@@ -125,6 +136,7 @@ function createIsolation(
         port: port.port,
         group,
         view,
+        compiled,
         nameServer: named.server,
         user: range.firstUser + index,
         nsenter,
@@ -168,6 +180,16 @@ function createIsolation(
       return closed
     },
   }
+}
+
+const NOTHING_YET: IsolationCounters = {
+  made: 0,
+  failed: 0,
+  lost: 0,
+  questions: 0,
+  ignored: 0,
+  compiledKept: 0,
+  compiledDropped: 0,
 }
 
 /** But that of processes: a function that says nothing of limits must not take all the machine's. */

@@ -20,7 +20,7 @@ export function startTidier(
   let child = start()
 
   function start(): ChildProcess {
-    const started = spawn('/bin/sh', ['-c', SCRIPT, 'mayfly-tidier', ...folders], {
+    const started = spawn('/bin/sh', ['-c', SCRIPT, 'mayfly-tidier', range.folder, ...folders], {
       detached: true,
       cwd: '/',
       env: TOOL_ENVIRONMENT,
@@ -55,6 +55,8 @@ export function startTidier(
 const SCRIPT = `
 trap '' HUP INT QUIT TERM PIPE
 while read -r _; do :; done
+rm -rf -- "$1/compiled"
+shift
 round=0
 while [ $round -lt 200 ]; do
   left=0
