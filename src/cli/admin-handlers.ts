@@ -5,7 +5,9 @@ import { pastDecision } from '../control/past-decision.ts'
 import type { ReviewedDecision } from '../dataplane/decision-review.ts'
 import { explainForMesh } from './explain-for-mesh.ts'
 import { meshUsage } from './mesh-usage.ts'
+import { localNodes } from './node-rows.ts'
 import type { RunningMesh } from './running-mesh.ts'
+import { localUsage } from './usage-sample.ts'
 
 /** What the command line may ask of a running mesh, which was started from `basis`. */
 export function adminHandlers(
@@ -20,7 +22,8 @@ export function adminHandlers(
     policies: () => policyStatuses(mesh),
     mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config, ...basis }),
     usage: () => meshUsage(running),
-    nodes: () => mesh.nodes(),
+    sample: () => localUsage(mesh),
+    nodes: () => localNodes(mesh),
     identities: () => mesh.identities(),
     newEpoch: async () => ({ epoch: await mesh.beginEpoch() }),
     async engines() {

@@ -1,10 +1,15 @@
 import type { Mesh } from '../control/mesh.ts'
 import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
+import type { NodeBook } from '../control/nodes/node-book.ts'
 import type { NodeRegistry } from '../control/nodes/node-registry.ts'
+import { pastDecision } from '../control/past-decision.ts'
+import type { ReviewedDecision } from '../dataplane/decision-review.ts'
+import { clusterNodes } from './node-rows.ts'
+import { clusterUsage } from './usage-sample.ts'
 
 /** What a mesh over several machines is doing (MeshService.Status); undefined: there is no such thing. */
 export async function clusterStatus(
-  { mesh, registry }: { mesh: Mesh; registry: NodeRegistry },
+  { mesh, registry, nodes }: { mesh: Mesh; registry: NodeRegistry; nodes: NodeBook },
   what: string,
   name: string,
 ): Promise<unknown> {
@@ -16,31 +21,36 @@ export async function clusterStatus(
     case 'policies':
       return policyStatuses(mesh)
     case 'nodes':
-      return mesh.nodes().map((node) => ({ ...node, ...nodeFacts(registry, node.node) }))
+      return clusterNodes(mesh, registry, nodes)
     case 'engines':
       return engines(mesh)
     case 'identities':
       return mesh.identities()
     case 'mesh':
       return { config: mesh.compiled.config, pid: process.pid }
+    case 'sample':
+      return clusterUsage(mesh, registry)
     case 'describe':
       return describe(mesh, name)
+    case 'decisions':
+      return decision(mesh, name)
     default:
       return undefined
   }
-}
-
-function nodeFacts(registry: NodeRegistry, name: string) {
-  const node = registry.node(name)
-  if (!node) return {}
-  const { version, zone, cpus, memoryBytes } = node.hello
-  return { state: node.attached ? 'ready' : 'out of reach', version, zone, cpus, memoryBytes }
 }
 
 async function engines(mesh: Mesh) {
   const answers = await mesh.query({ kind: 'counters' })
   const counters = new Map(answers.map(({ engine, answer }) => [engine, answer]))
   return mesh.engines().map(({ engine, pid }) => ({ engine, pid, counters: counters.get(engine) ?? null }))
+}
+
+async function decision(mesh: Mesh, requestId: string) {
+  const answers = await mesh.query({ kind: 'decision', requestId })
+  const decisions = answers.flatMap(({ engine, answer }) =>
+    (Array.isArray(answer) ? (answer as ReviewedDecision[]) : []).map((one) => ({ engine, decision: one })),
+  )
+  return pastDecision(mesh.compiled, decisions)
 }
 
 function describe(mesh: Mesh, key: string) {

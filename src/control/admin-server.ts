@@ -21,6 +21,8 @@ export interface AdminHandlers {
   /** What other policies would have made of remembered requests. */
   whatIf(other: unknown): Promise<unknown>
   usage(): Promise<unknown>
+  /** What nodes and instances have used up to now. */
+  sample(): Promise<unknown>
   logs: LogBook
 }
 
@@ -62,6 +64,7 @@ async function answer(
     case 'engines':
     case 'identities':
     case 'usage':
+    case 'sample':
       return send(response, 200, await handlers[what]())
     case 'new-epoch':
       if (request.method !== 'POST') return send(response, 405, { error: 'this changes the mesh: POST it' })

@@ -26,6 +26,7 @@ export interface InstanceStatus {
   revision: string
   state: string
   address: string
+  node: string | null
   pid: number | null
   startedAt: string
   readyAfterMs: number | null
@@ -69,6 +70,7 @@ export function instanceStatuses(mesh: Mesh, key: string): InstanceStatus[] {
     revision: instance.revision,
     state: instance.state,
     address: instance.address.port === 0 ? '' : `${instance.address.host}:${instance.address.port}`,
+    node: mesh.hostOf(instance.id),
     pid: instance.pid,
     startedAt: new Date(instance.startedAt).toISOString(),
     readyAfterMs: instance.readyAfterMs === null ? null : Math.round(instance.readyAfterMs * 10) / 10,

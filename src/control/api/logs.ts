@@ -26,10 +26,31 @@ export async function* clusterLogs(
 }
 
 async function readLines(registry: NodeRegistry, fn: string): Promise<LogLine[]> {
-  const asked = registry.nodes().map((node) => node.ask({ kind: 'logs', function: fn, tail: MOST_LINES }))
-  const answers = await Promise.all(asked)
-  const lines = answers.flatMap((answer) => (Array.isArray(answer) ? (answer as LogLine[]) : []))
+  const asked = registry.nodes().map(async (node) => {
+    const answer = await node.ask({ kind: 'logs', function: fn, tail: MOST_LINES })
+    if (!Array.isArray(answer)) return []
+    return answer.slice(-MOST_LINES).filter((line): line is LogLine => isLine(line, fn))
+  })
+  const lines = (await Promise.all(asked)).flat()
   return lines.sort((a, b) => a.time - b.time)
+}
+
+/** Nodes are other machines: what they send is looked at. */
+function isLine(line: unknown, fn: string): boolean {
+  const {
+    time,
+    instance,
+    stream,
+    text,
+    function: key,
+  } = (line ?? {}) as Partial<Record<keyof LogLine, unknown>>
+  return (
+    typeof time === 'number' &&
+    Number.isFinite(time) &&
+    (stream === 'stdout' || stream === 'stderr') &&
+    [instance, text, key].every((one) => typeof one === 'string') &&
+    (fn === '' || key === fn)
+  )
 }
 
 function identityOf({ time, instance, stream, text }: LogLine): string {

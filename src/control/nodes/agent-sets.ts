@@ -19,6 +19,10 @@ export class AgentSets {
     this.#report = report
   }
 
+  instances(): Instance[] {
+    return Array.from(this.#sets.values(), (set) => set.instances()).flat()
+  }
+
   /** All instances, as the control plane is told of them. */
   states() {
     return [...this.#sets].flatMap(([name, set]) => set.instances().map((one) => this.#stateOf(name, one)))

@@ -9,6 +9,7 @@ import { BlobCache } from './blob-cache.ts'
 import { EngineMemory } from './engine-memory.ts'
 import type { NodeQuestion } from './node-questions.ts'
 import { isLasting, NodeState } from './node-state.ts'
+import { usageHere } from './node-usage.ts'
 import { fromWire, toWire } from './wire-value.ts'
 
 /** A message to the control plane; defaults are left out. */
@@ -245,7 +246,10 @@ export class NodeAgent {
       case 'engines':
         return this.#local.query(question.query)
       case 'usage':
-        return runtime?.usage() ?? { cpuMs: 0, rssBytes: 0 }
+        return usageHere(
+          this.#local.pids().map(({ pid }) => pid),
+          this.#sets.instances(),
+        )
       case 'logs':
         return (
           runtime?.logs.recent(

@@ -220,7 +220,9 @@ export class RemoteNode implements MeshNode {
 
   async query(query: EngineQuery): Promise<{ engine: string; answer: unknown }[]> {
     const answer = await this.ask({ kind: 'engines', query })
-    return Array.isArray(answer) ? (answer as { engine: string; answer: unknown }[]) : []
+    if (!Array.isArray(answer)) return []
+    // Each of its engines answers for itself, and none for another node's.
+    return (answer as { engine: string; answer: unknown }[]).filter((one) => this.has(one?.engine))
   }
 
   /** Asks the node itself; undefined where it does not answer in time. */
