@@ -20,8 +20,8 @@ export function rulesFor(caller: string): Rule[] {
   return [...RULES.slice(0, -1), { ...last, from }]
 }
 
-/** Names of the caller and the callee whose places are two different nodes of a mesh of three. */
-export const CALLER = 'frontend'
+/** Of these names a mesh of three nodes opens the first one's address on one node and the second one's on the other. */
+export const CALLER = 'caller'
 export const CALLEE = 'api'
 
 export type NinePolicies = { readonly upstream: number; readonly jwks: string }

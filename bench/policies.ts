@@ -37,7 +37,7 @@ export async function policies({ rounds, children, say, fail }: BenchRun): Promi
   for (const proxy of running) {
     say(`warming up ${proxy.name}`)
     await run(proxy, '1000/s', 2)
-    await run(proxy, 'saturation', 4)
+    await run(proxy, 'saturation', 8)
   }
   const samples = new Map<Load, ReadonlyMap<PolicyProxy['name'], readonly ProxySample[]>>()
   for (const load of LOADS) {
