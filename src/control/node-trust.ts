@@ -12,6 +12,10 @@ export class NodeTrust {
   readonly identities: IdentityBook
   readonly #nodes: MeshNodes
   readonly #compiled: () => CompiledMesh
+  /** What each node was told last, as text: most nodes that come and go change nothing for the others. */
+  readonly #told = new WeakMap<MeshNode, string>()
+  /** Those of all functions. */
+  #principals: { of: CompiledMesh; names: ReadonlySet<string> } | null = null
 
   constructor(
     authority: CertificateAuthority,
@@ -43,9 +47,15 @@ export class NodeTrust {
     }
   }
 
-  /** Tells all nodes: which there are, or whom they trust, has changed. */
+  /** Tells all nodes for which something is another: which nodes there are, or whom they trust, has changed. */
   tell(): void {
-    for (const node of this.#nodes.all) node.broadcast(this.message(node))
+    for (const node of this.#nodes.all) {
+      const message = this.message(node)
+      const text = JSON.stringify(message)
+      if (this.#told.get(node) === text) continue
+      this.#told.set(node, text)
+      node.broadcast(message)
+    }
   }
 
   /** The mesh's configuration or its functions may be others. */
@@ -60,11 +70,19 @@ export class NodeTrust {
   #mayHold(engine: string, principal: string): boolean {
     const node = this.#nodes.nodeOf(engine)
     if (!node) return false
-    const { config, functions } = this.#compiled()
-    const gateway = gatewayPrincipal(config)
+    const gateway = gatewayPrincipal(this.#compiled().config)
     if (principal === gateway) return node.isGateway
     if (!node.runsInstances) return false
     if (principal === nodePrincipalOf(gateway)) return true
-    return [...functions.values()].some(({ spec }) => spec.principal === principal)
+    return this.#functionPrincipals().has(principal)
+  }
+
+  #functionPrincipals(): ReadonlySet<string> {
+    const of = this.#compiled()
+    if (this.#principals?.of !== of) {
+      const names = new Set(Array.from(of.functions.values(), ({ spec }) => spec.principal))
+      this.#principals = { of, names }
+    }
+    return this.#principals.names
   }
 }

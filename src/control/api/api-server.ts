@@ -2,9 +2,10 @@ import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } f
 import type { Socket } from 'node:net'
 import type { ConnectRouter } from '@connectrpc/connect'
 import { createContextValues } from '@connectrpc/connect'
-import { connectNodeAdapter } from '@connectrpc/connect-node'
+import { compressionBrotli, connectNodeAdapter } from '@connectrpc/connect-node'
 import { ASKER, askerOf } from './asker.ts'
 import type { ControlIdentity } from './control-identity.ts'
+import { messageGzip } from './message-gzip.ts'
 
 export interface ApiServerOptions {
   host: string
@@ -37,6 +38,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     routes: options.routes,
     contextValues: (request) => createContextValues().set(ASKER, askerOf(request, trustDomain)),
     readMaxBytes: MOST_MESSAGE,
+    acceptCompression: [messageGzip, compressionBrotli],
     fallback: (request, response) => {
       if (request.url === '/healthz' || request.url === '/readyz') {
         const problem = request.url === '/readyz' ? options.problem() : null
