@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Child, type Children, tail } from '../children.ts'
+import type { Child, Children } from '../children.ts'
 import type { TrafficReport } from './traffic.ts'
 
 export type Joining = {
@@ -36,7 +36,6 @@ export type FleetCalls = {
   state(argument: null): Promise<{
     /** Instances that became ready, ever. */
     instances: number
-    problems: string[]
     /** How many functions each node's engines know. */
     known: Record<string, number>
   }>
@@ -62,8 +61,7 @@ export function startFleet(children: Children): Fleet {
     },
   )
   child.process.on('exit', () => {
-    for (const call of waiting.values())
-      call.reject(new Error(`the simulated nodes have ended:\n${tail(child)}`))
+    for (const call of waiting.values()) call.reject(new Error(`the simulated nodes have ended`))
   })
   const call =
     (name: keyof FleetCalls) =>

@@ -21,7 +21,7 @@ export type NodeEvents = {
   problem(text: string): void
 }
 
-type Instance = { id: string; state: 'starting' | 'ready' | 'stopping' }
+type Instance = { id: string; set: string; state: 'starting' | 'ready' | 'stopping' }
 
 /** How long a function's process takes until it listens, here: no time to speak of, so that orders are what is measured. */
 const START_MS = 5
@@ -36,7 +36,8 @@ export class SimulatedNode {
   readonly #events: NodeEvents
   readonly #stream: ConnectStream
   readonly #known = new Set<string>()
-  readonly #sets = new Map<string, { desired: number; instances: Instance[] }>()
+  readonly #sets = new Map<string, Instance[]>()
+  readonly #instances = new Map<string, Instance>()
   readonly #contents = new Map<string, Uint8Array>()
   readonly #synced = Promise.withResolvers<void>()
   #serial = 0
@@ -138,7 +139,7 @@ export class SimulatedNode {
         note('setDesired', keyOfSet(what.value.set))
         return this.#setDesired(what.value.set, what.value.count)
       case 'instanceDrained':
-        note('instanceDrained', keyOfInstance(what.value.id))
+        note('instanceDrained', keyOfSet(this.#instances.get(what.value.id)?.set ?? ''))
         return this.#drained(what.value.id)
       case 'drainSet':
         note('drainSet', keyOfSet(what.value.set))
@@ -173,30 +174,31 @@ export class SimulatedNode {
   }
 
   #setDesired(name: string, count: number): void {
-    const set = this.#sets.get(name) ?? { desired: 0, instances: [] }
-    this.#sets.set(name, set)
-    set.desired = count
-    const up = set.instances.filter(({ state }) => state !== 'stopping')
+    const instances = this.#sets.get(name) ?? []
+    this.#sets.set(name, instances)
+    const up = instances.filter(({ state }) => state !== 'stopping')
     for (const instance of up.slice(count)) {
       instance.state = 'stopping'
-      this.#tell(name, instance)
+      this.#tell(instance)
     }
-    for (let i = up.length; i < count; i++) this.#start(name, set.instances)
+    for (let i = up.length; i < count; i++) this.#start(name, instances)
   }
 
   #start(set: string, instances: Instance[]): void {
-    const instance: Instance = { id: `${keyOfSet(set)}@${this.name}-${this.#serial++}`, state: 'starting' }
+    const [, name] = keyOfSet(set).split('/')
+    const instance: Instance = { id: `${name}-${this.name}-${this.#serial++}`, set, state: 'starting' }
     instances.push(instance)
-    this.#tell(set, instance)
+    this.#instances.set(instance.id, instance)
+    this.#tell(instance)
     setTimeout(() => {
       if (instance.state !== 'starting') return
       instance.state = 'ready'
-      this.#tell(set, instance)
+      this.#tell(instance)
       this.#events.ready()
     }, START_MS)
   }
 
-  #tell(set: string, { id, state }: Instance): void {
+  #tell({ id, set, state }: Instance): void {
     const value = {
       set,
       id,
@@ -212,13 +214,14 @@ export class SimulatedNode {
   }
 
   #drained(id: string): void {
-    for (const [set, { instances }] of this.#sets) {
-      const index = instances.findIndex((instance) => instance.id === id)
-      if (index < 0) continue
-      instances.splice(index, 1)
-      const value = { set, id, why: 'it was not needed' }
-      return this.#say({ case: 'instanceGone', value }, 'instanceGone', keyOfSet(set))
-    }
+    const instance = this.#instances.get(id)
+    if (!instance) return
+    const { set } = instance
+    const instances = this.#sets.get(set)!
+    instances.splice(instances.indexOf(instance), 1)
+    this.#instances.delete(id)
+    const value = { set, id, why: 'it was not needed' }
+    this.#say({ case: 'instanceGone', value }, 'instanceGone', keyOfSet(set))
   }
 }
 
@@ -233,8 +236,4 @@ function keyOf(message: ToEngine | FromEngine): string | null {
 
 function keyOfSet(set: string): string {
   return set.slice(0, set.lastIndexOf('@'))
-}
-
-function keyOfInstance(id: string): string {
-  return id.slice(0, id.lastIndexOf('@'))
 }
