@@ -1,9 +1,10 @@
+import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { EgressHomes } from './egress-homes.ts'
 import { embeddedQuota } from './embedded-quota.ts'
-import { type FunctionController, startsUnasked } from './function-controller.ts'
+import { type FunctionController, isExternal, startsUnasked } from './function-controller.ts'
 import { FunctionControllers } from './function-controllers.ts'
 import { FunctionSlices } from './function-slices.ts'
 import { HostedBook } from './hosted-book.ts'
@@ -204,7 +205,7 @@ export class Mesh {
     }
     this.#trust?.applied(before)
     for (const { spec } of upsert) {
-      if (!before.functions.has(spec.key)) void this.#egress.open(spec)
+      if (!before.functions.has(spec.key) && this.#hasOwnAddress(spec)) void this.#egress.open(spec)
       if (this.#controllers.get(spec.key)) this.#controllers.replace(spec)
       else if (startsUnasked(spec)) this.#controllers.control(spec)
     }
@@ -335,6 +336,11 @@ export class Mesh {
       ...this.#slices.messages(node),
       ...this.#hosted.messages(node),
     ]
+  }
+
+  /** Processes on other machines call from their instances' addresses alone: nobody would hear of another one. */
+  #hasOwnAddress(spec: FunctionSpec): boolean {
+    return isExternal(spec) || this.#local.length > 0
   }
 
   #hubNodes(): HubNode[] {

@@ -257,13 +257,18 @@ export class RemoteNode implements MeshNode {
 
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
     const name = setName(spec.key, revision)
+    // What the set is, the node hears once by each stream: behind a later one may be a node that never heard of it.
+    let heardBy: NodeStream | null = null
     const set: RemoteSet = new RemoteSet(
       spec,
       revision,
       listener,
       {
-        setDesired: (count) =>
-          this.#order({ case: 'setDesired', value: { set: name, count, spec: JSON.stringify(spec) } }),
+        setDesired: (count) => {
+          const text = heardBy === this.#stream ? '' : JSON.stringify(spec)
+          heardBy = this.#stream
+          this.#order({ case: 'setDesired', value: { set: name, count, spec: text } })
+        },
         drain: () => {
           if (this.#stream) this.#order({ case: 'drainSet', value: { set: name } })
           else set.drained()
