@@ -42,6 +42,8 @@ export class FunctionController {
   /** The function is deleted: engines do not know it any more, or by that name know another one. */
   #removed = false
   #requests = 0
+  /** Since when it scales, in milliseconds since the epoch. */
+  readonly #since = Date.now()
 
   /** `adopted` instances of the current revision run already and are found by its set. */
   constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks, adopted = 0) {
@@ -55,9 +57,12 @@ export class FunctionController {
     this.#setDesired(Math.max(minScale, initialScale, isExternal(spec) ? 1 : 0, adopted))
   }
 
-  /** So many instances run, some of them on a node that joins: they stay until the autoscaler has seen what is needed. */
+  /**
+   * So many instances run, some of them on a node that joins: they stay until the autoscaler has seen what is needed. Where it
+   * has, they are of a node that was lost and is back, and others run in their place.
+   */
   keep(count: number): void {
-    if (count <= this.#desired) return
+    if (count <= this.#desired || Date.now() - this.#since > this.spec.scaling.windowMs) return
     this.#autoscaler.burst(Date.now(), count)
     this.#setDesired(count)
   }
@@ -143,7 +148,9 @@ export class FunctionController {
     this.#needs.set(engine, report.waiting + report.inFlight)
     this.#autoscaler.record(now, this.#need(), report.begun)
     this.#share()
-    if (report.waiting > 0) this.#startSoon()
+    if (report.waiting === 0) return
+    this.#startSoon()
+    this.#tellFailure(engine, now)
   }
 
   returned(engine: string, instance: string, slots: number): void {
@@ -217,8 +224,19 @@ export class FunctionController {
     if (this.#removed) return
     this.#hooks.notice(`${this.key} does not start: ${reason}`)
     // While others serve, of this revision or an earlier one, requests wait for those.
-    if (this.instances().some((instance) => instance.state === 'ready')) return
+    if (this.#isServed) return
     this.#hooks.broadcast({ type: 'failing', key: this.key, reason, retryAt })
+  }
+
+  /** Requests wait that came after all engines were told that nothing starts. */
+  #tellFailure(engine: string, now: number): void {
+    const failure = this.#current.set.failure()
+    if (failure === null || failure.retryAt <= now || this.#isServed) return
+    this.#hooks.send(engine, { type: 'failing', key: this.key, ...failure })
+  }
+
+  get #isServed(): boolean {
+    return this.instances().some(({ state }) => state === 'ready')
   }
 
   #need(): number {

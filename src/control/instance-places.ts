@@ -6,7 +6,8 @@ import type { FunctionSlices } from './function-slices.ts'
 import type { HostedBook } from './hosted-book.ts'
 import type { MeshNode } from './mesh-node.ts'
 import type { MeshNodes } from './mesh-nodes.ts'
-import { type Place, PlacedSet } from './placement.ts'
+import { type NodeRoom, NodeRooms, type RoomsChange } from './node-rooms.ts'
+import { type FoundInstances, PlacedSet, placedName } from './placement.ts'
 
 /** Where instances of functions are: sets that follow the nodes that there are. */
 export class InstancePlaces {
@@ -15,72 +16,67 @@ export class InstancePlaces {
   /** null: the mesh has one node, whose engines serve its instances themselves. */
   readonly #hosted: HostedBook | null
   readonly #sets = new Set<PlacedSet>()
-  /** In the order of functions with the same home, by that node: thousands of sets share few of them. */
-  readonly #orders = new Map<string, readonly Place[]>()
-  /** Nodes on which no further instances start. */
-  readonly #cordoned = new Set<string>()
+  readonly #rooms = new NodeRooms()
+  /** Nodes on which no further instances start; true: what is there is to go elsewhere. They may come only later. */
+  readonly #closed = new Map<string, boolean>()
 
   constructor(nodes: MeshNodes, slices: FunctionSlices, hosted: HostedBook | null) {
     this.#nodes = nodes
     this.#slices = slices
     this.#hosted = hosted
+    this.#update()
   }
 
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
-    // Servers that others run are of no node; one speaks for them.
-    const most = isExternal(spec) ? 1 : Number.POSITIVE_INFINITY
-    const set = new PlacedSet(spec, revision, most, ({ name }) => {
-      const node = this.#nodes.all.find((one) => one.name === name)!
-      return node.createSet(spec, revision, this.#onNode(node, listener))
+    const set = new PlacedSet({
+      spec,
+      revision,
+      rooms: this.#rooms,
+      external: isExternal(spec),
+      first: this.#nodes.hashOf(spec.key),
+      create: ({ node }, changed) =>
+        node.createSet(spec, revision, this.#onNode(node, telling(listener, changed))),
+      failed: (reason, retryAt) => listener.failed(reason, retryAt),
     })
     this.#sets.add(set)
     const drain = set.drain.bind(set)
     set.drain = () => drain().finally(() => this.#sets.delete(set))
-    this.#settle(set, this.#found())
     return set
   }
 
   /** Nodes have come or gone. */
   nodesChanged(): void {
-    this.#orders.clear()
-    const found = this.#found()
-    for (const set of this.#sets) this.#settle(set, found)
+    const change = this.#update()
+    if (change.added.length + change.removed.length === 0) return
+    const found = foundBySet(change.added)
+    for (const set of this.#sets) set.nodesChanged(change.removed, found)
+    this.#rooms.freed()
   }
 
   isSchedulable(node: string): boolean {
-    return !this.#cordoned.has(node)
+    return !this.#closed.has(node)
   }
 
-  /** Whether further instances may start on a node. */
-  setSchedulable(node: string, schedulable: boolean): void {
-    if (schedulable) this.#cordoned.delete(node)
-    else this.#cordoned.add(node)
-    this.nodesChanged()
+  /** Whether further instances may start on a node; where not, `drain` has those that are there go elsewhere. */
+  setSchedulable(node: string, schedulable: boolean, drain: boolean): void {
+    if (schedulable) this.#closed.delete(node)
+    else this.#closed.set(node, drain)
+    this.#close()
+    for (const set of this.#sets) set.placesChanged()
   }
 
-  #settle(set: PlacedSet, found: ReadonlyMap<string, Place[]>): void {
-    const ranked = this.#nodes.ranked(set.spec.key)
-    const home = ranked[0]?.name ?? ''
-    let places = this.#orders.get(home)
-    if (!places) {
-      places = ranked.map(({ name }) => ({ name, schedulable: this.isSchedulable(name) }))
-      this.#orders.set(home, places)
+  #update(): RoomsChange {
+    const change = this.#rooms.update(this.#nodes.workers)
+    this.#close()
+    return change
+  }
+
+  #close(): void {
+    for (const room of this.#rooms.all) {
+      const drain = this.#closed.get(room.name)
+      room.cordoned = drain !== undefined
+      room.draining = drain === true
     }
-    for (const place of found.get(nameOf(set.spec.key, set.revision)) ?? []) set.at(place)
-    set.setPlaces(places)
-  }
-
-  /** Where instances run already that no set has claimed yet, by their sets: on nodes that join. */
-  #found(): Map<string, Place[]> {
-    const found = new Map<string, Place[]>()
-    for (const node of this.#nodes.all) {
-      for (const { key, revision } of node.found?.() ?? []) {
-        const places = found.get(nameOf(key, revision)) ?? []
-        found.set(nameOf(key, revision), places)
-        places.push({ name: node.name, schedulable: this.isSchedulable(node.name) })
-      }
-    }
-    return found
   }
 
   /** A node's engines know an instance before others may send requests for it. */
@@ -107,6 +103,38 @@ export class InstancePlaces {
   }
 }
 
-function nameOf(key: string, revision: string): string {
-  return `${key}@${revision}`
+/** By their sets, then by the nodes that have them. */
+function foundBySet(rooms: readonly NodeRoom[]): FoundInstances {
+  const found = new Map<string, Map<NodeRoom, number>>()
+  for (const room of rooms) {
+    for (const { key, revision, count } of room.node.found?.() ?? []) {
+      const name = placedName(key, revision)
+      found.set(name, (found.get(name) ?? new Map()).set(room, count))
+    }
+  }
+  return found
+}
+
+/** Tells of each thing that happens to an instance, when whom it concerns first has heard of it. */
+function telling(listener: InstanceListener, changed: () => void): InstanceListener {
+  return {
+    starting: (instance) => {
+      listener.starting?.(instance)
+      changed()
+    },
+    ready: (instance) => {
+      listener.ready(instance)
+      changed()
+    },
+    stopping: (instance) => {
+      const idle = listener.stopping?.(instance)
+      changed()
+      return idle
+    },
+    gone: (instance, why) => {
+      listener.gone(instance, why)
+      changed()
+    },
+    failed: (reason, retryAt) => listener.failed(reason, retryAt),
+  }
 }

@@ -3,6 +3,7 @@ import type { EngineQuery, FromEngine, ToEngine } from '../dataplane/engine-mess
 import type { NodeAddress } from '../dataplane/node-messages.ts'
 import type { InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
+import type { Amounts } from './placement-choice.ts'
 
 /** What a node's engines do that concerns the whole mesh. */
 export interface NodeEvents {
@@ -28,6 +29,12 @@ export interface MeshNode {
   readonly runsInstances: boolean
   /** Where other nodes' engines reach it; null: they need not, or it is not open yet. */
   readonly address: NodeAddress | null
+  /** What instances there may ask for together; absent or null: there is no bound. */
+  readonly capacity?: Amounts | null
+  /** Where it stands, so that instances of a function are spread over zones. */
+  readonly zone?: string
+  /** Whether it hears orders now; absent: always. */
+  readonly attached?: boolean
   /** The engines that accept messages. Their names are unique in a mesh. */
   engines(): string[]
   /** Whether it is one of its engines, that has not ended. */

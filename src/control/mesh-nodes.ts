@@ -52,19 +52,17 @@ export class MeshNodes {
     return node
   }
 
-  /** The nodes that run instances, in the order in which a function uses them: the first is its home. */
-  ranked(key: string): MeshNode[] {
-    const { workers } = this
-    if (workers.length === 0) return []
+  /** A number for a function, by which it is first looked for room at another node than most other functions. */
+  hashOf(key: string): number {
     let hash = 0
     for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) >>> 0
-    const first = hash % workers.length
-    return [...workers.slice(first), ...workers.slice(0, first)]
+    return hash
   }
 
-  /** The node where a function's own address is, and its first instance. */
+  /** The node where a function's own address is. */
   homeOf(key: string): MeshNode | undefined {
-    return this.ranked(key)[0]
+    const { workers } = this
+    return workers[this.hashOf(key) % workers.length]
   }
 
   place(instance: string, node: MeshNode): void {

@@ -175,9 +175,9 @@ export class Mesh {
     this.#egress.reopen(Array.from(this.#compiled.functions.values(), ({ spec }) => spec))
   }
 
-  /** Whether further instances may start on a node, which may come only later. */
-  setSchedulable(name: string, schedulable: boolean): void {
-    this.#places.setSchedulable(name, schedulable)
+  /** Whether further instances may start on a node, which may come only later; `drain`: those that are there go elsewhere. */
+  setSchedulable(name: string, schedulable: boolean, drain = false): void {
+    this.#places.setSchedulable(name, schedulable, drain)
   }
 
   /** The node of an instance, by its id; null: there is no such instance. */

@@ -4,6 +4,7 @@ import type { NodeAddress } from '../../dataplane/node-messages.ts'
 import type { InstanceListener } from '../../runtime/instance.ts'
 import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { MeshNode, NodeEvents } from '../mesh-node.ts'
+import type { Amounts } from '../placement-choice.ts'
 import type { EngineUp, FromNode, Hello, InstanceState, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
 import { readEngineReport } from './engine-report.ts'
 import { engineProblem, instanceProblem, MOST_ENGINES } from './hello-problem.ts'
@@ -91,6 +92,15 @@ export class RemoteNode implements MeshNode {
 
   get runsInstances(): boolean {
     return this.#hello.runsInstances
+  }
+
+  get zone(): string {
+    return this.#hello.zone
+  }
+
+  get capacity(): Amounts {
+    const { cpus, memoryBytes } = this.#hello
+    return { cpuMillis: Math.floor(cpus * 1_000), memoryBytes }
   }
 
   get address(): NodeAddress | null {
