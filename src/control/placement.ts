@@ -128,10 +128,7 @@ export class PlacedSet implements InstanceSet {
 
   #place(): void {
     const shares = [...this.#shares.values()]
-    for (const share of shares) {
-      // What ends there by itself is started elsewhere.
-      if (!share.place.schedulable) share.count = Math.min(share.count, up(share))
-    }
+    for (const share of shares) this.#endWhereNoneStarts(share)
     const staying = shares.filter(({ place }) => !place.draining)
     let placed = staying.reduce((sum, { count }) => sum + count, 0)
     for (; placed > this.#desired; placed--) this.#shares.get(chooseSurplus(staying)!)!.count--
@@ -153,6 +150,11 @@ export class PlacedSet implements InstanceSet {
     )
     for (const share of this.#shares.values()) this.#tell(share)
     this.#lack(reason)
+  }
+
+  /** Where no instance may start, what ends by itself is not started again, but elsewhere. */
+  #endWhereNoneStarts(share: Share): void {
+    if (!share.place.schedulable) share.count = Math.min(share.count, up(share))
   }
 
   /** Nodes that are drained keep instances for which none is ready elsewhere. */
@@ -201,6 +203,7 @@ export class PlacedSet implements InstanceSet {
     if (known) return known
     const set = this.#parts.create(room, () => {
       share.brought = 0
+      this.#endWhereNoneStarts(share)
       this.#account(share)
       this.#placeSoon()
     })
