@@ -9,6 +9,8 @@ export interface ChaosOptions {
   durationMs: number
   /** Within this time everything works again, in milliseconds. */
   recoveryMs: number
+  /** From a disturbance to the next fault: longer than recovery, or not all of what it leaves behind shows. */
+  quietMs: number
   /** Only faults whose name contains this. */
   only: string
   progress(text: string): void
@@ -21,7 +23,7 @@ export interface ChaosResult extends Verdict {
   log: string
 }
 
-/** Time in which nothing is done, so that it shows whether what was disturbed has recovered. */
+/** Before the first fault, and about as long after one that disturbs nothing. */
 const QUIET_MS = 1_500
 
 /** Does to a cluster what a seed says, and checks what was seen meanwhile. */
@@ -29,6 +31,7 @@ export async function chaos({
   seed,
   durationMs,
   recoveryMs,
+  quietMs,
   only,
   progress,
 }: ChaosOptions): Promise<ChaosResult> {
@@ -48,8 +51,10 @@ export async function chaos({
       const fault = round.pop()!
       if (round.length === 0) round = shuffled(chosen, random)
       progress(fault.name)
+      const before = history.faults.length
       await inflict(fault, cluster, history, random)
-      await wait(fault.disturbs ? recoveryMs + QUIET_MS : random() * 2 * QUIET_MS)
+      const disturbed = history.faults.slice(before).some(({ disturbs }) => disturbs)
+      await wait(disturbed ? quietMs : random() * 2 * QUIET_MS)
     }
     await wait(recoveryMs)
     stop.abort()

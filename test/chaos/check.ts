@@ -182,7 +182,7 @@ function figures({ requests, functions, faults, applies }: History): Record<stri
     .filter(({ from, to }) => quiet.some((one) => from <= one.end && to >= one.begin))
     .filter(({ from, to }) => !loud.some((one) => from <= one.end + 5_000 && to >= one.begin))
   const recovery = loud.map(({ end }) => {
-    const next = loud.find((one) => one.begin > end)?.begin ?? Number.POSITIVE_INFINITY
+    const next = faults.find((one) => one.begin > end)?.begin ?? Number.POSITIVE_INFINITY
     const after = failed.filter((one) => one.begin > end && one.end < next)
     return Math.max(0, ...after.map(({ begin }) => begin - end))
   })

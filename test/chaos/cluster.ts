@@ -164,6 +164,7 @@ export class Cluster {
       const functions = await this.status<{ ready: number }[]>('functions')
       return functions.length === 3 && functions.every(({ ready }) => ready > 0)
     })
+    await this.until('all roles are ready', async () => (this.log().match(/is ready/g)?.length ?? 0) >= 3)
   }
 
   /** Where a role listens: on a machine of its own, or at a free port of this one. */

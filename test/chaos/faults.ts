@@ -8,7 +8,8 @@ export interface Fault {
   name: string
   disturbs: boolean
   killsEngines: boolean
-  run(cluster: Cluster, random: () => number): Promise<void>
+  /** `within` inflicts another one meanwhile, which is written down by itself. */
+  run(cluster: Cluster, random: () => number, within: (fault: Fault) => Promise<void>): Promise<void>
 }
 
 /** From a death to the new start, as a supervisor has it. */
@@ -16,6 +17,7 @@ const RESTART_MS = 200
 const LONGEST_PAUSE_MS = 4_000
 /** Long enough that its node counts as lost. */
 const LONGEST_ISOLATION_MS = 8_000
+const LONGEST_JUMP_MS = 3_600_000
 
 /** All that this machine lets one do. */
 export function faultsOf(cluster: Cluster): { faults: Fault[]; skipped: string[] } {
@@ -23,6 +25,7 @@ export function faultsOf(cluster: Cluster): { faults: Fault[]; skipped: string[]
     ...(['control', 'n1', 'n2', 'gateway'] as const).map(killRole),
     ...(['control', 'n1', 'n2', 'gateway'] as const).map(pauseRole),
     ...(['n1', 'n2', 'gateway'] as const).flatMap((name) => [killEngine(name), pauseEngine(name)]),
+    ...(['control', 'n1', 'gateway'] as const).map(jumpClock),
     killInstance,
     pauseInstance,
     ...(['n1', 'gateway'] as const).flatMap((name) => [
@@ -32,7 +35,11 @@ export function faultsOf(cluster: Cluster): { faults: Fault[]; skipped: string[]
     withoutControl(killInstance),
   ]
   const skipped: string[] = []
-  if (cluster.network) faults.push(...(['control', 'n1', 'n2', 'gateway'] as const).map(partition))
+  if (cluster.network)
+    faults.push(
+      ...(['control', 'n1', 'n2', 'gateway'] as const).map(partition),
+      ...(['n1', 'gateway'] as const).map((name) => withControlCutOff(killEngine(name))),
+    )
   else skipped.push('no partitions: they need root and `ip`')
   if (cluster.disk) faults.push(fullDisk, slowDisk)
   else skipped.push('no full and no slow disk: they need root, a loop device, mkfs.ext4 and fsfreeze')
@@ -51,7 +58,7 @@ export async function inflict(
   const record = { name, begin, end: Number.POSITIVE_INFINITY, disturbs, killsEngines }
   history.faults.push(record)
   cluster.note(`begins: ${name}`)
-  await fault.run(cluster, random)
+  await fault.run(cluster, random, (other) => inflict(other, cluster, history, random))
   record.end = monotonicMs()
   cluster.note(`ends: ${name}`)
 }
@@ -125,18 +132,48 @@ const pauseInstance: Fault = {
   run: (cluster, random) => paused(oneOf(instancePids(cluster), random), random),
 }
 
-/** The control plane is away while it happens, and for a while after that. */
-function withoutControl({ name, disturbs, killsEngines, run }: Fault): Fault {
+/** The wall clock jumps, to either side, and back. Certificates last for a day, so that is not what ends them. */
+function jumpClock(name: RoleName): Fault {
   return {
-    name: `${name} while control is dead`,
-    disturbs,
-    killsEngines,
+    name: `set the clock of ${name} wrong`,
+    disturbs: false,
+    killsEngines: false,
     async run(cluster, random) {
+      const role = cluster.roles.get(name)!
+      role.shiftClock((random() < 0.5 ? -1 : 1) * random() * LONGEST_JUMP_MS)
+      await wait(1_000 + random() * LONGEST_PAUSE_MS)
+      role.shiftClock(0)
+    },
+  }
+}
+
+/** The control plane is dead while it happens, and for longer than a recovery may take. */
+function withoutControl(fault: Fault): Fault {
+  return {
+    name: `kill control: then ${fault.name}`,
+    disturbs: false,
+    killsEngines: false,
+    async run(cluster, random, within) {
       const control = cluster.roles.get('control')!
       await control.kill()
-      await run(cluster, random)
-      await wait(random() * LONGEST_PAUSE_MS)
+      await within(fault)
+      await wait(random() * LONGEST_ISOLATION_MS)
       control.start()
+    },
+  }
+}
+
+/** The same with a control plane that is cut off, which shows only after a while. */
+function withControlCutOff(fault: Fault): Fault {
+  return {
+    name: `cut off control: then ${fault.name}`,
+    disturbs: false,
+    killsEngines: false,
+    async run({ network }, random, within) {
+      network!.setConnected('control', false)
+      await within(fault)
+      await wait(random() * LONGEST_ISOLATION_MS)
+      network!.setConnected('control', true)
     },
   }
 }

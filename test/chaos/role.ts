@@ -1,15 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const CLOCK = new URL('./shifted-clock.ts', import.meta.url).href
 
 /** A role of the mesh as a process that is started again whenever the test wants it. */
 export class Role {
   readonly name: string
   readonly #command: string[]
   readonly #log: string
+  readonly #clock: string
   /** Told when it ends though nobody killed it. */
   readonly #ended: (how: string) => void
   #process: ChildProcess | null = null
@@ -26,6 +28,7 @@ export class Role {
     this.name = name
     this.#command = [...within, process.execPath, '--no-warnings', MAIN, ...words]
     this.#log = log
+    this.#clock = `${log}.${name}-clock`
     this.#ended = ended
   }
 
@@ -36,7 +39,9 @@ export class Role {
   /** `more` words are for this start alone. */
   start(...more: string[]): void {
     const [command, ...words] = [...this.#command, ...more]
-    const child = spawn(command!, words, { stdio: ['ignore', 'pipe', 'pipe'] })
+    // Its engines inherit both.
+    const env = { ...process.env, NODE_OPTIONS: `--import=${CLOCK}`, CHAOS_CLOCK: this.#clock }
+    const child = spawn(command!, words, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#process = child
     this.#expected = false
     const note = (text: Buffer) => appendFileSync(this.#log, `${this.name}: ${text}`)
@@ -49,6 +54,11 @@ export class Role {
 
   signal(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal)
+  }
+
+  /** Sets its wall clock wrong, and that of its engines. */
+  shiftClock(ms: number): void {
+    writeFileSync(this.#clock, String(ms))
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

@@ -22,6 +22,7 @@ const { violations, figures, skipped, history, log } = await chaos({
   seed,
   durationMs: Number(values.minutes) * 60_000,
   recoveryMs: Number(values.recovery) * 1_000,
+  quietMs: Number(values.recovery) * 1_000 + 1_500,
   only: values.only,
   progress: (text) =>
     console.log(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(6)} s  ${text}`),

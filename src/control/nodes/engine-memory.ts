@@ -3,12 +3,19 @@ import type { DemandReport, FromEngine, ToEngine } from '../../dataplane/engine-
 type Endpoints = Extract<ToEngine, { type: 'endpoints' }>
 type Identities = Extract<ToEngine, { type: 'identities' }>
 
+/** A stream that still works so long after something was said has brought it to control, in milliseconds. */
+const HEARD_MS = 1_500
+
 /** What a node remembers of single engines, for the time in which its control plane is out of reach. */
 export class EngineMemory {
   /** By engine, then by function: what it may use. */
   readonly #endpoints = new Map<string, Map<string, Endpoints>>()
   /** What dead engines had the use of, that nobody has yet. */
-  readonly #orphaned: Map<string, Endpoints>[] = []
+  #orphaned: Map<string, Endpoints>[] = []
+  /** The same, where control was told of the death: `at` says when (performance.now()). Until it has surely heard of it, it may be cut off. */
+  #reported: { own: Map<string, Endpoints>; at: number }[] = []
+  /** Engines that were told of to control and have been given nothing yet. */
+  readonly #waiting = new Set<string>()
   readonly #identities = new Map<string, Identities['upsert'][number]>()
   /** Demand that could not be told, by engine and function. */
   readonly #demand = new Map<string, Map<string, DemandReport>>()
@@ -16,6 +23,8 @@ export class EngineMemory {
   /** An engine is told something. */
   told(engine: string, message: ToEngine): void {
     if (message.type === 'endpoints') {
+      // It has heard of the engine, and so of the one before it.
+      if (this.#waiting.delete(engine)) this.#reported.shift()
       const own = this.#endpoints.get(engine) ?? new Map<string, Endpoints>()
       this.#endpoints.set(engine, own)
       if (message.endpoints.length > 0) own.set(message.key, message)
@@ -32,19 +41,43 @@ export class EngineMemory {
     return [...(this.#endpoints.get(engine)?.values() ?? [])]
   }
 
-  /** The answer to an engine that wants an identity, where another one of the node has it and it is valid. */
-  identity(principal: string): Identities | null {
+  /** The answer to an engine that wants an identity, where another one of the node has it and it is valid and of a trusted epoch. */
+  identity(principal: string, isTrusted: (epoch: number) => boolean): Identities | null {
     const known = this.#identities.get(principal)
-    if (!known || known.notAfter <= Date.now()) return null
+    if (!known || known.notAfter <= Date.now() || !isTrusted(known.epoch)) return null
     return { type: 'identities', upsert: [known], remove: [] }
   }
 
-  /** An engine is dead; `isTold`: the control plane hears of it and takes back what it had. */
+  /** An engine is dead; `isTold`: the control plane was told and, unless it is cut off, takes back what it had. */
   died(engine: string, isTold: boolean): void {
     const own = this.#endpoints.get(engine)
     this.#endpoints.delete(engine)
     this.#demand.delete(engine)
-    if (own && own.size > 0 && !isTold) this.#orphaned.push(own)
+    this.#waiting.delete(engine)
+    if (!own || own.size === 0) return
+    if (isTold) this.#reported.push({ own, at: performance.now() })
+    else this.#orphaned.push(own)
+  }
+
+  /** A new engine, of which the control plane was told; it is to say what the engine may use. */
+  reported(engine: string): void {
+    if (this.#reported.length > 0) this.#waiting.add(engine)
+  }
+
+  /** The control plane has said something: what it was told a while ago it has heard. */
+  heard(): void {
+    if (this.#reported.length === 0) return
+    const since = performance.now() - HEARD_MS
+    this.#reported = this.#reported.filter(({ at }) => at > since)
+    if (this.#reported.length === 0) this.#waiting.clear()
+  }
+
+  /** The control plane is out of reach: gives what new engines take over, of whom it has surely heard nothing. */
+  cutOff(): { engine: string; messages: ToEngine[] }[] {
+    this.#orphaned = [...this.#orphaned, ...this.#reported.splice(0).map(({ own }) => own)]
+    const heirs = [...this.#waiting].map((engine) => ({ engine, messages: this.inherit(engine) }))
+    this.#waiting.clear()
+    return heirs
   }
 
   /** A new engine takes over what a dead one had: its requests have ended with it. */
@@ -53,6 +86,13 @@ export class EngineMemory {
     if (!own) return []
     this.#endpoints.set(engine, own)
     return [...own.values()]
+  }
+
+  /** The control plane is back, and hears of every engine what it has: what nobody took over is its to share. */
+  attached(): void {
+    this.#orphaned = []
+    this.#reported = []
+    this.#waiting.clear()
   }
 
   noteDemand(engine: string, message: FromEngine): void {

@@ -76,12 +76,15 @@ export class NodeAgent {
   attach(send: (report: Report) => void): void {
     this.#send = send
     this.#hello()
+    this.#memory.attached()
     for (const message of this.#memory.takeDemand()) this.#reportEngine(message.engine, message.message)
   }
 
   /** The stream is gone; everything goes on. */
   detach(): void {
     this.#send = null
+    for (const { engine, messages } of this.#memory.cutOff())
+      for (const message of messages) this.#local.send(engine, message)
   }
 
   /** What the control plane says; throws where it refers to content that is not here. */
@@ -112,6 +115,7 @@ export class NodeAgent {
       case 'ask':
         return void this.#answer(what.value.id, this.#read(what.value.question) as NodeQuestion)
       case 'ping':
+        this.#memory.heard()
         return this.#report({ case: 'pong', value: { serial: what.value.serial } })
     }
   }
@@ -200,13 +204,14 @@ export class NodeAgent {
     const pid = this.#local.pids().find((one) => one.engine === engine)?.pid ?? 0
     // Without a control plane it is given what a dead one of its node had the use of.
     if (this.#send === null) return this.#memory.inherit(engine)
+    this.#memory.reported(engine)
     this.#report({ case: 'engineUp', value: { engine, pid } })
     return []
   }
 
   #engineSays(engine: string, message: FromEngine): void {
     if (message.type === 'identity-wanted') {
-      const known = this.#memory.identity(message.principal)
+      const known = this.#memory.identity(message.principal, (epoch) => this.#state.isTrusted(epoch))
       if (known) return this.#local.send(engine, known)
     }
     if (this.#send === null) this.#memory.noteDemand(engine, message)

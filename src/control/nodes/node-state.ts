@@ -36,6 +36,11 @@ export class NodeState {
     return this.#mesh !== null
   }
 
+  /** Whether certificates of that epoch count. */
+  isTrusted(epoch: number): boolean {
+    return this.#node?.node.trust.anchors.some((anchor) => anchor.epoch === epoch) ?? false
+  }
+
   /** The functions that engines know, by their keys. */
   functions(): string[] {
     return [...this.#functions.keys()]

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ToEngine } from '../../dataplane/engine-messages.ts'
+import { EngineMemory } from './engine-memory.ts'
+
+const PRINCIPAL = 'spiffe://cluster.local/ns/shop/sa/cart'
+const endpoints = (key: string, slots: number): ToEngine => ({
+  type: 'endpoints',
+  key,
+  external: false,
+  endpoints: [{ id: `${key}-i`, host: '127.0.0.1', port: 80, slots }],
+})
+const identity = (notAfter: number): ToEngine => ({
+  type: 'identities',
+  upsert: [{ principal: PRINCIPAL, epoch: 1, chain: '', key: '', notAfter }],
+  remove: [],
+})
+
+test('what an engine had that died unheard is inherited once', () => {
+  const memory = new EngineMemory()
+  memory.told('a', endpoints('shop/cart', 2))
+  memory.died('a', false)
+  assert.deepEqual(memory.inherit('b'), [endpoints('shop/cart', 2)])
+  assert.deepEqual(memory.endpoints('b'), [endpoints('shop/cart', 2)])
+  assert.deepEqual(memory.inherit('c'), [])
+})
+
+test('what control was told to be dead it gives to others itself, unless it is cut off before it can have heard', () => {
+  const memory = new EngineMemory()
+  memory.told('a', endpoints('shop/cart', 2))
+  memory.died('a', true)
+  memory.reported('b')
+  assert.deepEqual(memory.inherit('c'), [])
+  memory.heard()
+  assert.deepEqual(memory.cutOff(), [{ engine: 'b', messages: [endpoints('shop/cart', 2)] }])
+  assert.deepEqual(memory.endpoints('b'), [endpoints('shop/cart', 2)])
+})
+
+test('what control has heard of is inherited by nobody', (t) => {
+  const memory = new EngineMemory()
+  const begin = () => {
+    memory.told('a', endpoints('shop/cart', 2))
+    memory.died('a', true)
+    memory.reported('b')
+  }
+  begin()
+  const now = performance.now()
+  t.mock.method(performance, 'now', () => now + 10_000)
+  memory.heard()
+  assert.deepEqual(memory.cutOff(), [])
+  begin()
+  memory.told('b', endpoints('shop/cart', 1))
+  assert.deepEqual(memory.cutOff(), [])
+  begin()
+  memory.attached()
+  assert.deepEqual(memory.cutOff(), [])
+})
+
+test('another engine is given an identity while it is valid and its epoch counts', () => {
+  const memory = new EngineMemory()
+  memory.told('a', identity(Date.now() + 60_000))
+  assert.ok(memory.identity(PRINCIPAL, (epoch) => epoch === 1))
+  assert.equal(
+    memory.identity(PRINCIPAL, () => false),
+    null,
+  )
+  memory.told('a', identity(Date.now() - 1))
+  assert.equal(
+    memory.identity(PRINCIPAL, () => true),
+    null,
+  )
+})
