@@ -10,6 +10,8 @@ import { type ClusterCredential, readCredential, writeCredential } from './clust
 
 /** A certificate is looked at so often, and renewed when half of its life is over. In milliseconds. */
 const LOOK_MS = 60_000
+/** A control plane that does not answer for so long is left for another, in milliseconds. */
+const RENEW_MS = 10_000
 
 /** A node's identity, as a file that is renewed in time. */
 export class NodeIdentity {
@@ -53,19 +55,26 @@ export class NodeIdentity {
     clearInterval(this.#timer)
   }
 
+  /** By the control plane that leads. */
   async #renew(): Promise<void> {
     const { certificate, key, roots } = this.#credential
-    const transport = createConnectTransport({
-      baseUrl: this.#servers[0]!,
-      httpVersion: '2',
-      nodeOptions: { cert: certificate, key, ca: roots, checkServerIdentity: checkControlPlane },
-    })
     const asked = await newRequest()
-    const { certificates } = await createClient(NodeService, transport).renew({
-      certificateRequest: asked.request,
-    })
-    this.#credential = { ...this.#credential, certificate: certificates, key: asked.key }
-    writeCredential(this.#file, this.#credential)
+    const problems: string[] = []
+    for (const baseUrl of this.#servers) {
+      const nodeOptions = { cert: certificate, key, ca: roots, checkServerIdentity: checkControlPlane }
+      const transport = createConnectTransport({ baseUrl, httpVersion: '2', nodeOptions })
+      try {
+        const { certificates } = await createClient(NodeService, transport).renew(
+          { certificateRequest: asked.request },
+          { timeoutMs: RENEW_MS },
+        )
+        this.#credential = { ...this.#credential, certificate: certificates, key: asked.key }
+        return writeCredential(this.#file, this.#credential)
+      } catch (error) {
+        problems.push(`${baseUrl}: ${(error as Error).message}`)
+      }
+    }
+    throw new Error(problems.join('; '))
   }
 }
 

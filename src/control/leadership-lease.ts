@@ -149,6 +149,7 @@ export class LeaseLeadership implements Leadership {
     let failed = false
     try {
       await gained()
+      this.#notice('this control plane leads')
     } catch (error) {
       failed = true
       this.#notice(`it cannot lead: ${(error as Error).message}`)

@@ -80,7 +80,9 @@ export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeSer
       leading()
       const node = await knownNode(parts.nodes, context)
       // Asked again: it may have ceased to lead meanwhile.
-      yield* serveNode(node, leading(), messages, context.signal)
+      const registry = leading()
+      const leads = () => parts.registry() === registry
+      yield* serveNode(node, registry, leads, messages, context.signal)
     },
   }
 }
@@ -88,6 +90,7 @@ export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeSer
 async function* serveNode(
   node: KnownNode,
   registry: NodeRegistry,
+  leads: () => boolean,
   messages: AsyncIterable<FromNode>,
   signal: AbortSignal,
 ): AsyncGenerator<ToNode> {
@@ -112,7 +115,11 @@ async function* serveNode(
     (error) => queue.end(ConnectError.from(error)),
   )
   try {
-    yield* queue
+    for await (const order of queue) {
+      // One that slept through the end of its time gives no order any more.
+      if (!leads()) throw new ConnectError('this control plane leads no more', Code.Unavailable)
+      yield order
+    }
   } finally {
     clearInterval(pinger)
     registry.closed(name, stream)

@@ -31,15 +31,18 @@ const SILENCE_MS = 4_000
 /** Keeps a node attached to its control plane until `signal` aborts. */
 export async function stayAttached(options: NodeClientOptions, signal: AbortSignal): Promise<void> {
   let pause = FIRST_PAUSE_MS
-  let told = ''
+  const told = new Map<string, string>()
   for (let i = 0; !signal.aborted; i++) {
     const server = options.servers[i % options.servers.length]!
     const begun = performance.now()
     const problem = await attachOnce(options, server, signal)
     if (signal.aborted) return
-    if (performance.now() - begun > SILENCE_MS) pause = FIRST_PAUSE_MS
-    if (problem !== told) options.notice(`${server}: ${problem}; trying again`)
-    told = problem
+    if (performance.now() - begun > SILENCE_MS) {
+      pause = FIRST_PAUSE_MS
+      told.clear()
+    }
+    if (problem !== told.get(server)) options.notice(`${server}: ${problem}; trying again`)
+    told.set(server, problem)
     await wait(pause, signal)
     pause = Math.min(LONGEST_PAUSE_MS, pause * 2)
   }
