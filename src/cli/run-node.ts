@@ -1,9 +1,9 @@
-import { availableParallelism, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { NodeAgent } from '../control/nodes/node-agent.ts'
 import { stayAttached } from '../control/nodes/node-client.ts'
 import { createRuntime } from '../runtime/runtime.ts'
 import { type IsolateMode, isolationFor } from './isolate-option.ts'
+import { nodeCapacity } from './node-capacity.ts'
 import { joinCluster, NodeIdentity } from './node-identity.ts'
 import { fail } from './output.ts'
 import { parseAddress } from './parse-address.ts'
@@ -19,6 +19,8 @@ export interface NodeCommandOptions {
   listen: string
   engines: string
   zone: string
+  reserveCpu?: string
+  reserveMemory?: string
   gateway?: string
   isolate?: IsolateMode
 }
@@ -31,6 +33,8 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
   for (const server of options.server)
     if (!URL.canParse(server) || !server.startsWith('https://'))
       fail(`--server ${server}: expected https://HOST:PORT`, 2)
+  const capacity = nodeCapacity(options.reserveCpu ?? '0', options.reserveMemory ?? '0')
+  if (!capacity.ok) fail(capacity.message, 2)
   Object.assign(process.env, ALLOCATOR)
   const file = join(resolve(options.data), 'node.json')
   const identity = await joined(file, options)
@@ -50,8 +54,8 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
     gateway,
     version: version(),
     zone: options.zone,
-    cpus: availableParallelism(),
-    memoryBytes: totalmem(),
+    cpus: capacity.cpus,
+    memoryBytes: capacity.memoryBytes,
     notice,
     ready: (problem) => {
       if (problem !== null) fail(problem)
