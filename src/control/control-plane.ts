@@ -190,7 +190,7 @@ export class ControlPlane {
       authority,
       trustDomain: this.#trustDomain,
       nodes,
-      scheduled: (node, schedulable) => this.#term?.mesh.setSchedulable(node, schedulable),
+      scheduled: (node, schedulable, drain) => this.#term?.mesh.setSchedulable(node, schedulable, drain),
       nodeDeleted: (node) => this.#term?.registry.remove(node),
       version,
       instance: this.instance,

@@ -29,7 +29,8 @@ export class LeaderTerm {
     })
     await mesh.start()
     const known = await nodes.list()
-    for (const { name, schedulable } of known) if (!schedulable) mesh.setSchedulable(name, false)
+    for (const { name, schedulable, draining } of known)
+      if (!schedulable) mesh.setSchedulable(name, false, draining)
     const names = known.map(({ name }) => name)
     return new LeaderTerm(mesh, new NodeRegistry(mesh, notice, names))
   }

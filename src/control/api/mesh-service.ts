@@ -156,7 +156,8 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
       const client = await changing(context)
       const action = schedulable ? 'uncordoned' : drain ? 'drained' : 'cordoned'
       const record = audit.of(client, 'Node', node, action, Date.now())
-      if (!(await parts.nodes.setSchedulable(node, schedulable, record))) throw noSuchNode(node)
+      if (!(await parts.nodes.setSchedulable(node, schedulable, !schedulable && drain, record)))
+        throw noSuchNode(node)
       parts.scheduled(node, schedulable, drain)
       return {}
     },

@@ -11,6 +11,8 @@ export interface KnownNode {
   joinedAt: string
   /** Further instances may start there. */
   schedulable: boolean
+  /** What runs there is to go elsewhere; absent: it may stay. */
+  draining?: boolean
 }
 
 const NODES = 'nodes/'
@@ -52,8 +54,13 @@ export class NodeBook {
   }
 
   /** False where there is no such node, or the store does not answer. `more` goes into the same commit. */
-  setSchedulable(name: string, schedulable: boolean, more: readonly Change[]): Promise<boolean> {
-    return this.#change(name, (node) => ({ ...node, schedulable }), more)
+  setSchedulable(
+    name: string,
+    schedulable: boolean,
+    draining: boolean,
+    more: readonly Change[],
+  ): Promise<boolean> {
+    return this.#change(name, (node) => ({ ...node, schedulable, draining }), more)
   }
 
   /** Takes its identity back. */
