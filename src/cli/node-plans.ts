@@ -1,7 +1,7 @@
 import type { CertificateAuthority } from '../control/certificate-authority.ts'
+import type { SpawnEngine } from '../control/engine-fleet.ts'
 import type { NodePlan } from '../control/local-node.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import { type EngineKind, spawnEngine } from './spawn-engine.ts'
 
 /** How a mesh on one machine is divided. */
 export interface NodeOptions {
@@ -22,10 +22,9 @@ export const ONE_NODE: NodeOptions = { nodes: 1, authorityFolder: null, certific
 export function nodePlans(
   { nodes }: NodeOptions,
   engines: number,
-  kind: EngineKind,
+  spawn: SpawnEngine,
   runtime: Runtime,
 ): NodePlan[] {
-  const spawn = spawnEngine(kind)
   const node = (name: string, gateway: boolean, runs: Runtime | null): NodePlan => {
     return { name, gateway, engines, spawn, runtime: runs, host: '127.0.0.1', port: 0 }
   }

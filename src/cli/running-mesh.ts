@@ -3,13 +3,14 @@ import { availableParallelism } from 'node:os'
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { CertificateAuthority } from '../control/certificate-authority.ts'
 import type { CompiledMesh } from '../control/compile-mesh.ts'
+import type { SpawnEngine } from '../control/engine-fleet.ts'
 import type { ListenFailure } from '../control/listener-plan.ts'
 import { ENGINES, Mesh } from '../control/mesh.ts'
 import type { QuotaSource } from '../control/quota-hub.ts'
 import type { Isolation } from '../runtime/isolation/isolation.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type NodeOptions, nodePlans, ONE_NODE, openAuthority } from './node-plans.ts'
-import type { EngineKind } from './spawn-engine.ts'
+import { type EngineKind, spawnEngine } from './spawn-engine.ts'
 
 export interface Gateway {
   host: string
@@ -22,7 +23,7 @@ export interface RunningMesh {
 }
 
 /** Two at least, so that the loss of one never leaves the port without anybody; one where the system cannot share a port. */
-function defaultEngines(): number {
+export function defaultEngines(): number {
   if (process.platform !== 'linux') return 1
   return Math.min(8, Math.max(2, Math.floor(availableParallelism() / 2)))
 }
@@ -36,6 +37,7 @@ export async function startMesh(
   division: NodeOptions = ONE_NODE,
   quota?: QuotaSource,
   isolation: Isolation | null = null,
+  spawn: SpawnEngine = spawnEngine(kind),
 ): Promise<{ ok: true; running: RunningMesh } | { ok: false; message: string }> {
   const taken = await addressProblem(gateway)
   if (taken !== null) return { ok: false, message: listenProblem(gateway, taken) }
@@ -43,7 +45,7 @@ export async function startMesh(
   if (!authority.ok) return authority
   const runtime = createRuntime({ keeperLost: notice, isolation })
   const engines = compiled.config.engines || defaultEngines()
-  const nodes = nodePlans(division, engines, kind, runtime)
+  const nodes = nodePlans(division, engines, spawn, runtime)
   const mesh = new Mesh(compiled, {
     gateway,
     nodes,

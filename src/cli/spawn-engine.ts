@@ -1,6 +1,7 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { SpawnEngine } from '../control/engine-fleet.ts'
+import type { EngineLink, EngineLinkEvents, SpawnEngine } from '../control/engine-fleet.ts'
+import type { FromEngine } from '../dataplane/engine-messages.ts'
 import { tiedToParent } from '../runtime/launch.ts'
 
 /** `bare`: the study's baseline, an engine without sidecars. */
@@ -16,34 +17,80 @@ export const ALLOCATOR = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '13107
 
 /** Starts engines as child processes; they end when this process does. `within` is a command that runs one elsewhere, as `ip netns exec NAME`. */
 export function spawnEngine(kind: EngineKind, within: readonly string[] = []): SpawnEngine {
-  // By its channel it learns that this process has ended; one that is stopped then would keep its ports.
-  const [execPath = process.execPath, ...before] = [...within, ...tiedToParent(), process.execPath]
-  return (name, events) => {
+  return (name, events) => new StartedEngine(name, kind, within).link(events)
+}
+
+/** Engines that start before it is known what they are for: their start then costs no time of its own. */
+export interface EnginesAhead {
+  /** Gives those first, then starts others. */
+  readonly spawn: SpawnEngine
+  /** Ends those that nobody took. */
+  endRest(): void
+}
+
+/** They are named as those of a mesh of one node are. */
+export function startEnginesAhead(kind: EngineKind, count: number): EnginesAhead {
+  const ahead = Array.from({ length: count }, (_, i) => new StartedEngine(`engine-${i}`, kind, []))
+  return {
+    spawn: (name, events) => (ahead.shift() ?? new StartedEngine(name, kind, [])).link(events),
+    endRest: () => {
+      for (const engine of ahead.splice(0)) engine.kill()
+    },
+  }
+}
+
+class StartedEngine {
+  readonly #child: ChildProcess
+  #events: EngineLinkEvents | null = null
+  /** What it said before somebody listened. */
+  readonly #early: FromEngine[] = []
+  #ended: string | null = null
+
+  constructor(name: string, kind: EngineKind, within: readonly string[]) {
+    // By its channel it learns that this process has ended; one that is stopped then would keep its ports.
+    const [execPath = process.execPath, ...before] = [...within, ...tiedToParent(), process.execPath]
     const child = fork(ENTRY, [name, kind], {
       serialization: 'advanced',
       env: { ...process.env, ...ALLOCATOR },
       execPath,
       execArgv: [...before, '--no-warnings'],
     })
-    let ended = false
-    const end = (how: string) => {
-      if (ended) return
-      ended = true
-      events.exit(how)
-    }
-    child.on('message', (message) => events.message(message as Parameters<typeof events.message>[0]))
+    this.#child = child
+    child.on('message', (message) => {
+      if (this.#events) this.#events.message(message as FromEngine)
+      else this.#early.push(message as FromEngine)
+    })
     child.on('error', (error) => {
       // Its channel is broken: without control it must not go on beside the one that takes its place.
-      child.kill('SIGKILL')
-      end(error.message)
+      this.kill()
+      this.#end(error.message)
     })
-    child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`))
+    child.on('exit', (code, signal) => this.#end(signal ?? `exit code ${code}`))
+  }
+
+  link(events: EngineLinkEvents): EngineLink {
+    // Who is given the link has it in hand before the engine is heard.
+    setImmediate(() => {
+      this.#events = events
+      for (const message of this.#early.splice(0)) events.message(message)
+      if (this.#ended !== null) events.exit(this.#ended)
+    })
     return {
-      pid: child.pid,
+      pid: this.#child.pid,
       send: (message) => {
-        if (child.connected) child.send(message)
+        if (this.#child.connected) this.#child.send(message)
       },
-      kill: () => child.kill('SIGKILL'),
+      kill: () => this.kill(),
     }
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  #end(how: string): void {
+    if (this.#ended !== null) return
+    this.#ended = how
+    this.#events?.exit(how)
   }
 }

@@ -14,7 +14,8 @@ import { fail, formatTable } from './output.ts'
 import { parseAddress } from './parse-address.ts'
 import { LazyQuota, readState, stateFolder } from './quota-source.ts'
 import { releaseMemorySoon } from './release-memory.ts'
-import { type ConfigOverrides, type RunningMesh, startMesh } from './running-mesh.ts'
+import { type ConfigOverrides, defaultEngines, type RunningMesh, startMesh } from './running-mesh.ts'
+import { startEnginesAhead } from './spawn-engine.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 
 interface UpOptions {
@@ -98,6 +99,8 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   // A mesh serves on when nobody reads any more what it says.
   process.stdout.removeAllListeners('error').on('error', () => {})
   if (readyFile !== undefined) await removeStale(readyFile)
+  // They start while manifests are read; how many there are to be, only those say.
+  const ahead = division.nodes === 1 ? startEnginesAhead('mesh', overrides.engines ?? defaultEngines()) : null
   const loaded = await loadFolder([dir], overrides)
   if (!loaded.ok) fail(`nothing was started:\n${loaded.errors.map((line) => `  ${line}`).join('\n')}`)
   const socket = ownSocket()
@@ -105,7 +108,17 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   const quota = new LazyQuota(state.place, notice)
   await quota.begin([...loaded.mesh.functions.values()].flatMap(({ quotaLimits }) => quotaLimits))
   const isolation = await isolationFor(options.isolate, notice)
-  const started = await startMesh(loaded.mesh, gateway, 'mesh', notice, division, quota, isolation)
+  const started = await startMesh(
+    loaded.mesh,
+    gateway,
+    'mesh',
+    notice,
+    division,
+    quota,
+    isolation,
+    ahead?.spawn,
+  )
+  ahead?.endRest()
   if (!started.ok) fail(started.message)
   const { running } = started
   const clean = () => {
