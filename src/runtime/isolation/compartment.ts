@@ -104,7 +104,8 @@ export function createCompartment(parts: CompartmentParts): Compartment {
       }
       // What is covered for it, a process cannot get by waiting inside.
       const inside = readable.closed.length === 0 && isAlive(waiting) ? waiting : null
-      if (inside !== null) waiting = null
+      if (inside === null) waiting?.kill('SIGKILL')
+      waiting = null
       return { ok: true, launch: { ...enter(launch, entrance, readable.closed, inside), explain } }
     },
     release() {

@@ -39,19 +39,17 @@ export function findGroupLayout(
 ): { ok: true; layout: GroupLayout } | { ok: false; problem: string } {
   const mounts = readMounts(mountsText)
   const unified = mounts.find(({ type }) => type === 'cgroup2')
-  if (unified) {
-    const there = readWords(join(unified.point, 'cgroup.controllers'))
-    if (CONTROLLERS.every((name) => there.includes(name))) return version2(unified.point)
-  }
+  const there = unified ? readWords(join(unified.point, 'cgroup.controllers')) : []
+  if (unified && CONTROLLERS.every((name) => there.includes(name))) return version2(unified.point)
   const points = CONTROLLERS.map((name) =>
     mounts.find(({ type, options }) => type === 'cgroup' && options.includes(name)),
   )
-  const missing = CONTROLLERS.filter((_, index) => !points[index])
-  if (missing.length > 0) {
+  const missing = CONTROLLERS.filter((name, index) => !points[index] && !there.includes(name))
+  if (points.some((point) => !point)) {
     const where = unified ? `${unified.point}/cgroup.controllers` : 'any mounted control group file system'
     return {
       ok: false,
-      problem: `control groups: ${where} lacks ${missing.join(', ')} (in a container they must be delegated to it)`,
+      problem: `control groups: ${where} lacks ${missing.join(', ') || 'a controller that another hierarchy has'} (in a container they must be delegated to it)`,
     }
   }
   const own = readOwnGroups(ownText)
@@ -60,7 +58,7 @@ export function findGroupLayout(
     const path = own.get(name) ?? '/'
     const below = root === '/' ? path : path.startsWith(root) ? path.slice(root.length) : '/'
     const folder = join(point, below)
-    return existsSync(folder) ? folder : point
+    return below !== '/' && existsSync(folder) ? folder : point
   }) as [string, string, string]
   return version1(cpu, memory, pids)
 }

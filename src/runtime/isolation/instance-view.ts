@@ -39,6 +39,7 @@ printf 'nameserver ${INSIDE.sidecar}\\nsearch .\\noptions timeout:2 attempts:2\\
 printf '127.0.0.1 localhost\\n' >${VIEW_FOLDER}/etc/hosts
 chmod 644 ${VIEW_FOLDER}/etc/*
 mount -t overlay -o lowerdir=/etc,upperdir=${VIEW_FOLDER}/etc,workdir=${VIEW_FOLDER}/work overlay /etc
+rm -rf /run/mount
 echo ready
 read -r _ || true
 `

@@ -23,6 +23,7 @@ export interface Isolation {
 }
 
 export interface IsolationCounters extends NameServerCounters, CompiledCodeCounters {
+  inUse: number
   made: number
   /** Compartments that could not be made, or of which a process did not end. */
   failed: number
@@ -32,6 +33,8 @@ export interface IsolationCounters extends NameServerCounters, CompiledCodeCount
 export interface IsolationOptions {
   /** The first of the users that instances are; 65,536 belong to the ranges of a machine. */
   firstUser?: number
+  /** Compartments that there may be at once, those that are kept ready included. */
+  most?: number
   /** Told when the process that tidies up had to be started anew. */
   notice(text: string): void
 }
@@ -62,7 +65,7 @@ export async function openIsolation(
   }
   const isolation = createIsolation(
     { range, layout: groups.layout, view: view.view, port, compiled, counters },
-    options.notice,
+    options,
   )
   const tried = await tryOne(isolation)
   if (tried === null) return { ok: true, isolation }
@@ -89,12 +92,14 @@ interface Parts {
   counters: IsolationCounters
 }
 
-function createIsolation(parts: Parts, notice: (text: string) => void): Isolation {
+function createIsolation(parts: Parts, options: IsolationOptions): Isolation {
+  const { notice } = options
+  const most = Math.min(options.most ?? RANGE_SIZE, RANGE_SIZE)
   const { range, layout, view, port, compiled, counters } = parts
   const [unshare, nsenter] = [findTool('unshare')!, findTool('nsenter')!]
   const parent = `mayfly-${range.number}`
   // Those used last come last: what still speaks to an address of old has long given up by then.
-  const free = Array.from({ length: RANGE_SIZE }, (_, index) => index)
+  const free = Array.from({ length: most }, (_, index) => index)
   const held = new Set<Compartment>()
   const tidier = startTidier(range, parentFolders(layout, parent), notice)
   /** Of a process that was killed together with its tidier. */
@@ -108,7 +113,7 @@ function createIsolation(parts: Parts, notice: (text: string) => void): Isolatio
     const index = free.shift()
     if (index === undefined) {
       counters.failed++
-      return { ok: false, problem: `all ${RANGE_SIZE} compartments of this process are in use` }
+      return { ok: false, problem: `all ${most} compartments of this process are in use` }
     }
     const outcome = await build(index)
     if (outcome.ok) counters.made++
@@ -142,6 +147,7 @@ function createIsolation(parts: Parts, notice: (text: string) => void): Isolatio
         nsenter,
         released(clean) {
           held.delete(compartment)
+          counters.inUse = held.size
           if (clean) free.push(index)
           else {
             counters.lost++
@@ -151,6 +157,7 @@ function createIsolation(parts: Parts, notice: (text: string) => void): Isolatio
         },
       })
       held.add(compartment)
+      counters.inUse = held.size
       return { ok: true, compartment }
     } catch (error) {
       named.server.close()
@@ -183,6 +190,7 @@ function createIsolation(parts: Parts, notice: (text: string) => void): Isolatio
 }
 
 const NOTHING_YET: IsolationCounters = {
+  inUse: 0,
   made: 0,
   failed: 0,
   lost: 0,
