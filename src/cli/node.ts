@@ -11,6 +11,8 @@ export function addNode(program: Command): void {
       '127.0.0.1:0',
     )
     .addOption(isolateOption('auto'))
+    .option('--reserve-cpu <quantity>', 'CPU that instances may not ask for, as 500m', '0')
+    .option('--reserve-memory <quantity>', 'memory that instances may not ask for, as 512Mi', '0')
     .addHelpText(
       'after',
       `
