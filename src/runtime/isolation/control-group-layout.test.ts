@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { folder } from '../testing.ts'
 import { makeGroup } from './control-group.ts'
 import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
+import { hierarchiesOf } from './mount-control-groups.ts'
 
 const LIMITS = {
   cpuMillis: 1_500,
@@ -65,6 +66,12 @@ test('version 1: one folder for each hierarchy, below the group in which this pr
   assert.equal(read('memory', 'memory.limit_in_bytes'), '67108864')
   assert.equal(read('pids', 'pids.max'), '100')
   assert.equal(group.entrances.length, 3)
+})
+
+test('hierarchies of version 1 that are needed are known by the groups of a process', () => {
+  const own = '9:name=systemd:/\n8:pids:/x\n5:devices:/\n4:memory:/y\n2:cpu,cpuacct:/\n0::/'
+  assert.deepEqual(hierarchiesOf(own), ['pids', 'memory', 'cpu,cpuacct'])
+  assert.deepEqual(hierarchiesOf('0::/system.slice/mayfly.service'), [])
 })
 
 test('what is missing is named', (t) => {

@@ -30,7 +30,7 @@ export interface GroupSetting {
   optional?: true
 }
 
-const CONTROLLERS = ['cpu', 'memory', 'pids'] as const
+export const CONTROLLERS = ['cpu', 'memory', 'pids'] as const
 
 /** Finds out how groups are made on this machine, or what is missing for it. */
 export function findGroupLayout(

@@ -7,6 +7,7 @@ import { type CompiledCode, type CompiledCodeCounters, createCompiledCode } from
 import { makeGroup, parentFolders, removeGroups } from './control-group.ts'
 import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
 import { COMPILED_FOLDER, type InstanceView, makeView } from './instance-view.ts'
+import { mountControlGroups } from './mount-control-groups.ts'
 import { type NameServerCounters, openNameServer } from './name-server.ts'
 import { makeNamespace } from './network-namespace.ts'
 import { startTidier } from './range-tidier.ts'
@@ -44,6 +45,7 @@ export async function openIsolation(
   options: IsolationOptions,
 ): Promise<{ ok: true; isolation: Isolation } | { ok: false; missing: string[] }> {
   const missing = missingHere()
+  if (missing.length === 0) await mountControlGroups()
   const groups = process.platform === 'linux' ? findGroupLayout() : null
   if (groups?.ok === false) missing.push(groups.problem)
   if (missing.length > 0 || !groups?.ok) return { ok: false, missing }
