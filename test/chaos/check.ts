@@ -25,7 +25,7 @@ export function check(history: History, bounds: Bounds): Verdict {
     ...lostWrites(history),
     ...late(history, bounds),
   ]
-  return { violations, figures: figures(history) }
+  return { violations, figures: figures(history, bounds) }
 }
 
 /** A request that failed with no disturbance near it. 429 is no failure: it is what a limit is for. */
@@ -173,7 +173,10 @@ function overlap(from: number, to: number, faults: readonly FaultRecord[]): numb
   return covered
 }
 
-function figures({ requests, functions, faults, applies }: History): Record<string, number> {
+function figures(
+  { requests, functions, faults, applies }: History,
+  { quota }: Bounds,
+): Record<string, number> {
   const failed = requests.filter(({ status }) => status !== 200 && status !== 429)
   const quiet = faults.filter(({ disturbs }) => !disturbs)
   const loud = faults.filter(({ disturbs }) => disturbs)
@@ -183,13 +186,17 @@ function figures({ requests, functions, faults, applies }: History): Record<stri
     .filter(({ from, to }) => !loud.some((one) => from <= one.end + 5_000 && to >= one.begin))
   const recovery = loud.map(({ end }) => {
     const next = faults.find((one) => one.begin > end)?.begin ?? Number.POSITIVE_INFINITY
-    const after = failed.filter((one) => one.begin > end && one.end < next)
+    const after = failed.filter(
+      (one) => one.begin > end && one.end < next && !(one.function === quota?.function && one.status === 503),
+    )
     return Math.max(0, ...after.map(({ begin }) => begin - end))
   })
   return {
     faults: faults.length,
     requests: requests.length,
     failed: failed.length,
+    /** Of those, by a limit that nobody could count. */
+    uncounted: failed.filter((one) => one.function === quota?.function && one.status === 503).length,
     limited: requests.filter(({ status }) => status === 429).length,
     instancesStarted: functions.filter(({ what }) => what === 'start').length,
     acknowledged: applies.filter(({ acknowledged }) => acknowledged).length,
