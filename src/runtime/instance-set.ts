@@ -112,6 +112,13 @@ export function createProcessSet(run: Run, spec: FunctionSpec, options: Instance
     const how = await result.process.exit
     if (abort.signal.aborted) return
     if (!settled(slot)) pause(slot)
+    run.logs.append({
+      time: Date.now(),
+      function: spec.key,
+      instance: instance.id,
+      stream: 'mesh',
+      text: `the instance ${how}`,
+    })
     end(slot, `it ${how}`)
     reconcile()
   }
