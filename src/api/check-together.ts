@@ -37,7 +37,7 @@ function checkNames(found: readonly Found[]): ManifestError[] {
       key,
       code: 'duplicate-resource',
       field: ['metadata', 'name'],
-      message: `${key} is written twice, also`,
+      message: () => `${key} is written twice, also`,
     }
   })
 }
@@ -47,14 +47,15 @@ function checkSingles(found: readonly Found[]): ManifestError[] {
   return checkUnique(found, ({ resource }) => {
     if (!resource) return null
     const { namespace } = resource.metadata
-    const message = `namespace ${quote(namespace)} has another ${resource.kind} for all of its functions: give one of them a selector; the other is`
+    const message = () =>
+      `namespace ${quote(namespace)} has another ${resource.kind} for all of its functions: give one of them a selector; the other is`
     switch (resource.kind) {
       case 'MeshConfig':
         return {
           key: 'MeshConfig',
           code: 'conflict',
           field: ['kind'],
-          message: 'a mesh has one MeshConfig; the other is',
+          message: () => 'a mesh has one MeshConfig; the other is',
         }
       case 'PeerAuthentication':
         if (isFilled(resource.spec.selector?.matchLabels)) return null
@@ -71,19 +72,27 @@ function checkSingles(found: readonly Found[]): ManifestError[] {
   })
 }
 
-type Claim = { key: string; code: 'duplicate-resource' | 'conflict'; field: string[]; message: string }
+type Claim = {
+  key: string
+  code: 'duplicate-resource' | 'conflict'
+  field: string[]
+  message(): string
+}
 
 function checkUnique(found: readonly Found[], claimOf: (one: Found) => Claim | null): ManifestError[] {
-  const first = new Map<string, string>()
+  const first = new Map<string, Found>()
   const errors: ManifestError[] = []
   for (const one of found) {
     const claim = claimOf(one)
     if (!claim) continue
     const { key, code, field, message } = claim
     const before = first.get(key)
-    const error = one.document.errorAt([...one.at, ...field], code, `${message} at ${before}`)
-    if (before === undefined) first.set(key, `${error.file}:${error.line}`)
-    else errors.push(error)
+    if (before === undefined) {
+      first.set(key, one)
+      continue
+    }
+    const { file, line } = before.document.errorAt([...before.at, ...field], code, '')
+    errors.push(one.document.errorAt([...one.at, ...field], code, `${message()} at ${file}:${line}`))
   }
   return errors
 }

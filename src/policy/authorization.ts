@@ -73,9 +73,38 @@ export function encodePolicies(
 /** The policies that apply to a function: AUDIT, then DENY, ALLOW and CUSTOM, each by namespace and name. */
 export function policiesFor(input: AuthorizationInput, fn: FunctionSpec): AuthorizationPolicy[] {
   const root = input.config.rootNamespace
-  return input.authorizationPolicies
+  return candidates(input.authorizationPolicies, fn, root)
     .filter(({ metadata, spec }) => applies(metadata.namespace, spec.selector?.matchLabels, fn, root))
     .toSorted((a, b) => action(a) - action(b) || compareNames(nameOf(a), nameOf(b)))
+}
+
+/** Most policies select one function by this label, and most functions are looked at only for those. */
+const NAME_LABEL = 'serving.knative.dev/service'
+const indexes = new WeakMap<readonly AuthorizationPolicy[], Map<string, AuthorizationPolicy[]>>()
+
+/** All policies that can apply to a function, and few others. */
+function candidates(
+  policies: readonly AuthorizationPolicy[],
+  { namespace, labels }: FunctionSpec,
+  root: string,
+): AuthorizationPolicy[] {
+  const index = indexes.get(policies) ?? Map.groupBy(policies, indexKey)
+  indexes.set(policies, index)
+  const name = labels[NAME_LABEL]
+  const names = name === undefined ? [undefined] : [undefined, name]
+  return [...new Set([namespace, root])].flatMap((one) =>
+    names.flatMap((label) => index.get(keyOf(one, label)) ?? []),
+  )
+}
+
+function indexKey({ metadata, spec }: AuthorizationPolicy): string {
+  const labels = spec.selector?.matchLabels
+  const isNamed = labels !== undefined && Object.hasOwn(labels, NAME_LABEL)
+  return keyOf(metadata.namespace, isNamed ? labels[NAME_LABEL] : undefined)
+}
+
+function keyOf(namespace: string, label: string | undefined): string {
+  return label === undefined ? namespace : `${namespace} ${label}`
 }
 
 /** Each looks through all fields of a head; with the most fields so many take less than half the fuel of a phase. */

@@ -1,5 +1,6 @@
 import type { ManifestError } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
+import type { Resource } from '../../api/resource.ts'
 import { type KeptResource, keyOf, resourceKey, templateOf, writtenText } from './kept-resource.ts'
 
 /** What somebody asks to be changed: manifests to be as written, or a resource to be gone. */
@@ -26,18 +27,33 @@ export type Refused =
 
 export type Planned = { ok: true; changes: ResourceChange[] } | { ok: false; refused: Refused }
 
-/** What a request means for the resources that there are. */
-export function planRequest(request: Request, kept: ReadonlyMap<string, KeptResource>): Planned {
-  return request.kind === 'apply' ? planApply(request.files, kept) : planDelete(request, kept)
+/**
+ * What a request means for the resources that there are. What it leaves is checked together with the resources of `beside`
+ * alone, where those are given: the caller then has to check all.
+ */
+export function planRequest(
+  request: Request,
+  kept: ReadonlyMap<string, KeptResource>,
+  beside?: readonly Resource[],
+): Planned {
+  return request.kind === 'apply' ? planApply(request.files, kept, beside) : planDelete(request, kept, beside)
+}
+
+/** What is wrong with resources because of one another. */
+export function checkKept(kept: ReadonlyMap<string, KeptResource>): ManifestError[] {
+  const reading = readManifests([], () => Array.from(kept.values(), ({ resource }) => resource))
+  return reading.ok ? [] : reading.errors
 }
 
 function planApply(
   files: readonly { path: string; text: string }[],
   kept: ReadonlyMap<string, KeptResource>,
+  beside?: readonly Resource[],
 ): Planned {
   const reading = readManifests(files, (read) => {
     const replaced = new Set(read.map(keyOf))
-    return [...kept].flatMap(([key, { resource }]) => (replaced.has(key) ? [] : [resource]))
+    const others = beside ?? Array.from(kept.values(), ({ resource }) => resource)
+    return others.filter((resource) => !replaced.has(keyOf(resource)))
   })
   if (!reading.ok) return invalid(reading.errors)
   const changes: ResourceChange[] = []
@@ -77,6 +93,7 @@ function generationOf(
 function planDelete(
   { of, namespace, name, resourceVersion }: Extract<Request, { kind: 'delete' }>,
   kept: ReadonlyMap<string, KeptResource>,
+  beside?: readonly Resource[],
 ): Planned {
   const key = resourceKey(of, namespace, name)
   const before = kept.get(key)
@@ -84,10 +101,10 @@ function planDelete(
     return { ok: false, refused: { kind: 'missing', message: `there is no ${of} ${namespace}/${name}` } }
   const conflict = versionConflict(key, before, resourceVersion)
   if (conflict !== null) return { ok: false, refused: { kind: 'conflict', message: conflict } }
-  const left = readManifests([], () =>
-    [...kept].flatMap(([one, { resource }]) => (one === key ? [] : [resource])),
-  )
-  if (!left.ok) return invalid(left.errors)
+  if (!beside) {
+    const errors = checkKept(new Map([...kept].filter(([one]) => one !== key)))
+    if (errors.length > 0) return invalid(errors)
+  }
   return { ok: true, changes: [{ key, action: 'deleted', before, after: null }] }
 }
 

@@ -7,7 +7,7 @@ import { AuditLog } from './audit-log.ts'
 import { type Asker, batchChanges, stamp } from './batch-changes.ts'
 import { EntryFollower } from './entry-follower.ts'
 import { type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
-import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
+import { checkKept, planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
 import { storeDifference } from './store-difference.ts'
 
 export interface ResourceStoreOptions {
@@ -205,8 +205,11 @@ export class ResourceStore {
   #try(batch: readonly Pending[]): Attempt | null {
     const kept = new Map(this.#kept)
     const plans: Plan[] = []
+    // Of many requests all that they leave is checked at the end: looking through everything for each would take longest.
+    const beside =
+      batch.length > 1 ? resourcesOf(kept).filter(({ kind }) => kind === 'MeshConfig') : undefined
     for (const pending of batch) {
-      const planned = planRequest(pending.request, kept)
+      const planned = planRequest(pending.request, kept, beside)
       if (!planned.ok) return this.#refuse(batch, planned.refused)
       plans.push({ pending, changes: planned.changes })
       // A dry run is seen by nobody; together with others it could be, so it is tried by itself.
@@ -218,6 +221,7 @@ export class ResourceStore {
     }
     const touched = plans.flatMap(({ changes }) => changes.flatMap(touchedBy))
     if (touched.length === 0) return { plans, kept, mesh: this.#mesh }
+    if (beside && checkKept(kept).length > 0) return null
     const compiled = recompileMesh(this.#mesh, resourcesOf(kept), touched, this.#options.overrides)
     if (compiled.ok) return { plans, kept, mesh: compiled.mesh }
     return this.#refuse(batch, { kind: 'invalid', errors: compiled.errors as ManifestError[] })
