@@ -17,6 +17,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   ablation: async () => (await import('./ablation.ts')).ablation,
   memory: async () => (await import('./memory.ts')).memory,
   up: async () => (await import('./up.ts')).up,
+  'control-plane': async () => (await import('./control-plane/control-plane.ts')).controlPlane,
 }
 
 const needPeers = new Set(['forward', 'policies', 'ablation'])

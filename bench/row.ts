@@ -21,8 +21,10 @@ export type Row = {
   readonly note: string | null
 }
 
-/** The most that a figure of the row may be. */
-export type Goal = { readonly of: 'median' | 'p99' | 'ratio'; readonly atMost: number }
+/** The most that a figure of the row may be, or the least. */
+export type Goal =
+  | { readonly of: 'median' | 'p99' | 'ratio'; readonly atMost: number }
+  | { readonly of: 'median'; readonly atLeast: number }
 
 export type Figures = {
   readonly name: string
@@ -54,7 +56,8 @@ export function measured(figures: Figures): Row {
   const goals = figures.goals ?? []
   const met = goals.every((goal) => {
     const figure = row[goal.of]
-    return figure !== null && figure <= goal.atMost
+    if (figure === null) return false
+    return 'atMost' in goal ? figure <= goal.atMost : figure >= goal.atLeast
   })
   return { ...row, goal: goalText(goals), met: goals.length === 0 ? null : met }
 }
@@ -82,7 +85,10 @@ export function unmeasured(name: string, unit: string, goals: readonly Goal[], w
 }
 
 function goalText(goals: readonly Goal[]): string | null {
-  return goals.length === 0 ? null : goals.map((goal) => `${goal.of} <= ${goal.atMost}`).join(', ')
+  if (goals.length === 0) return null
+  return goals
+    .map((goal) => ('atMost' in goal ? `${goal.of} <= ${goal.atMost}` : `${goal.of} >= ${goal.atLeast}`))
+    .join(', ')
 }
 
 const columns = [

@@ -9,6 +9,8 @@ import { type Child, type Children, hasEnded, pause, tail } from '../children.ts
 /** A control plane in a process of its own, with a data folder of its own, and an administrator's client of it. */
 export type Plane = {
   readonly child: Child
+  /** Its folder. */
+  readonly data: string
   readonly server: string
   readonly client: Client<typeof MeshService>
   token(role: 'node' | 'gateway'): Promise<string>
@@ -49,6 +51,7 @@ export async function startPlane(
   const client = createClient(MeshService, transport)
   return {
     child,
+    data,
     server,
     client,
     token: async (role) => (await client.createJoinToken({ role })).token,
