@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { Code, ConnectError } from '@connectrpc/connect'
+import { EtcdClient } from '../../src/control/store/etcd-client.ts'
+import { EtcdLayout, textOf } from '../../src/control/store/etcd-layout.ts'
+import { watchEtcd } from '../../src/control/store/etcd-watch.ts'
+import { ControlPlanes, type RunningControlPlane } from './control-planes.ts'
+
+const service = (name: string, value: string) => ({
+  apiVersion: 'serving.knative.dev/v1',
+  kind: 'Service',
+  metadata: { name, namespace: 'shop' },
+  spec: { template: { spec: { containers: [{ image: 'file:./f.ts', env: [{ name: 'V', value }] }] } } },
+})
+
+const FUNCTION = `export default { fetch: () => new Response('served') }
+`
+
+let planes: ControlPlanes
+let etcd: EtcdClient
+const layout = new EtcdLayout('mayfly')
+/** Of all that was written since the beginning: who led from which revision to which, and the revisions of commits. */
+const terms: { server: string; from: number; to: number }[] = []
+const commits: number[] = []
+let lost = 0
+
+before(async () => {
+  planes = await ControlPlanes.start(2)
+  etcd = new EtcdClient({ endpoints: [planes.etcd.endpoint] })
+  const leader = (value: Uint8Array) => (JSON.parse(textOf(value)) as { server: string }).server
+  void watchEtcd({
+    client: etcd,
+    signal: etcd.signal,
+    prefix: layout.all,
+    from: 1,
+    changed: async (events, revision) => {
+      for (const { type, kv } of events) {
+        const key = textOf(kv!.key)
+        if (key === layout.leader && type === 0)
+          terms.push({ server: leader(kv!.value), from: revision, to: Number.POSITIVE_INFINITY })
+        if (key === layout.leader && type === 1) terms.at(-1)!.to = revision
+        if (key === layout.head) commits.push(revision)
+      }
+    },
+    lost: () => lost++,
+  })
+})
+after(async () => {
+  etcd.close()
+  await planes.stop()
+})
+
+interface Acknowledged {
+  name: string
+  value: string
+  revision: number
+  by: string
+}
+
+/** Writes without a pause by whichever leads, until it is stopped; keeps what was acknowledged, by whom, and how long none was. */
+function writer(name: string) {
+  const acknowledged: Acknowledged[] = []
+  const refused: string[] = []
+  let going = true
+  let longestGapMs = 0
+  const run = (async () => {
+    let last = performance.now()
+    for (let i = 0; going; i++) {
+      // A resource of its own for each, so that none writes over what another has written.
+      const plane = planes.planes[i % planes.planes.length]!
+      try {
+        const value = String(i)
+        const version = await planes.apply(plane, service(`${name}-${i % 40}`, value))
+        acknowledged.push({ name: `${name}-${i % 40}`, value, revision: Number(version), by: plane.server })
+        longestGapMs = Math.max(longestGapMs, performance.now() - last)
+        last = performance.now()
+      } catch (error) {
+        refused.push(ConnectError.from(error).rawMessage)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+    }
+  })()
+  return {
+    acknowledged,
+    refused,
+    gap: () => longestGapMs,
+    stop: async () => {
+      going = false
+      await run
+    },
+  }
+}
+
+/** Each was written while the one that acknowledged it led, and what was acknowledged last is there. */
+async function check(all: readonly Acknowledged[], reader: RunningControlPlane): Promise<void> {
+  await planes.until('all commits are heard of', () =>
+    commits.includes(Math.max(...all.map((one) => one.revision))),
+  )
+  for (const { revision, by } of all) {
+    const term = terms.find(({ from, to }) => from < revision && revision < to)
+    assert.equal(term?.server, by, `revision ${revision}`)
+  }
+  const { items } = await reader.client.list({ kind: 'Service', namespace: 'shop' })
+  const there = new Map(items.map((item) => [item.name, item]))
+  const last = new Map<string, Acknowledged>()
+  for (const one of all) {
+    const known = last.get(one.name)
+    assert.ok(!known || one.revision > known.revision)
+    last.set(one.name, one)
+  }
+  for (const { name, revision } of last.values()) {
+    // A later one of which no answer came may stand there instead; never an earlier one.
+    assert.ok(Number(there.get(name)?.resourceVersion) >= revision, `${name} at ${revision}`)
+  }
+  assert.equal(lost, 0)
+}
+
+describe('of two control planes on one etcd', () => {
+  test('one leads; the other answers reads by what the leader writes, and refuses changes by its name', async () => {
+    const [one, two] = planes.planes
+    assert.equal((await planes.leader()).name, one!.name)
+    const version = await planes.apply(one!, service('a', '1'))
+    const item = await planes.until('the other has it', async () => {
+      const { items } = await two!.client.list({ kind: 'Service', name: 'a' })
+      return items[0]
+    })
+    assert.equal(item.resourceVersion, version)
+    const refusal = (error: unknown) => {
+      const { code, rawMessage } = ConnectError.from(error)
+      assert.equal(code, Code.Unavailable)
+      assert.ok(rawMessage.includes(`ask the one that leads, ${one!.server}`), rawMessage)
+      return true
+    }
+    await assert.rejects(planes.apply(two!, service('b', '1')), refusal)
+    await assert.rejects(two!.client.createJoinToken({ role: 'node' }), refusal)
+    await assert.rejects(two!.client.status({ what: 'nodes' }), refusal)
+    assert.equal((await two!.client.version({})).leader, false)
+    // A dry run changes nothing, so it is judged by what is there.
+    const files = [{ path: 'a.json', text: JSON.stringify(service('a', '2')) }]
+    const { applied } = await two!.client.apply({ files, dryRun: true })
+    assert.equal(applied[0]!.action, 'configured')
+  })
+
+  test('the other takes over within 5 s when the leader is killed under load; nothing acknowledged is lost', async () => {
+    const writers = [writer('k1'), writer('k2')]
+    await planes.until('writing goes on', () => writers.every(({ acknowledged }) => acknowledged.length > 10))
+    const leader = await planes.leader()
+    const killedAt = performance.now()
+    await planes.kill(leader)
+    const next = await planes.leader()
+    const tookMs = performance.now() - killedAt
+    assert.notEqual(next.name, leader.name)
+    assert.ok(tookMs < 5_000, `${tookMs} ms`)
+    await planes.until('writing goes on again', () =>
+      writers.every(({ acknowledged }) => acknowledged.filter(({ by }) => by === next.server).length > 10),
+    )
+    for (const one of writers) await one.stop()
+    await check(
+      writers.flatMap(({ acknowledged }) => acknowledged).toSorted((a, b) => a.revision - b.revision),
+      next,
+    )
+    // It comes back, and stands by.
+    const back = await planes.startOne(leader.name)
+    assert.equal((await back.client.version({})).leader, false)
+    const listed = async (plane: RunningControlPlane) =>
+      (await plane.client.list({})).items
+        .map(({ name, resourceVersion }) => [name, resourceVersion])
+        .toSorted()
+    await planes.until(
+      'both say the same',
+      async () => JSON.stringify(await listed(back)) === JSON.stringify(await listed(next)),
+    )
+  })
+
+  test('a leader that was paused writes no more when it wakes, and stands by', async () => {
+    const writers = [writer('p1'), writer('p2')]
+    await planes.until('writing goes on', () => writers.every(({ acknowledged }) => acknowledged.length > 10))
+    const leader = await planes.leader()
+    const pausedAt = performance.now()
+    leader.process.kill('SIGSTOP')
+    const next = await planes.leader()
+    const tookMs = performance.now() - pausedAt
+    assert.notEqual(next.name, leader.name)
+    assert.ok(tookMs < 5_000 + 1_000 * planes.planes.length, `${tookMs} ms`)
+    await planes.until('writing goes on again', () =>
+      writers.every(({ acknowledged }) => acknowledged.some(({ by }) => by === next.server)),
+    )
+    // Changes wait in its socket for when it wakes.
+    const late = Array.from({ length: 5 }, (_, i) =>
+      planes.apply(leader, service(`late-${i}`, 'late')).catch((error) => error as Error),
+    )
+    leader.process.kill('SIGCONT')
+    for (const answer of await Promise.all(late)) assert.ok(answer instanceof Error)
+    await planes.until(
+      'it stands by',
+      async () => !(await leader.client.version({}, { timeoutMs: 1_000 }).catch(() => null))?.leader,
+    )
+    for (const one of writers) await one.stop()
+    await check(
+      writers.flatMap(({ acknowledged }) => acknowledged).toSorted((a, b) => a.revision - b.revision),
+      next,
+    )
+    const { items } = await next.client.list({ kind: 'Service' })
+    assert.ok(!items.some(({ name }) => name.startsWith('late-')))
+  })
+
+  test('one leads again after etcd was killed and started again', async () => {
+    const [one] = [writer('e1')]
+    await planes.until('writing goes on', () => one!.acknowledged.length > 10)
+    await planes.etcd.stop()
+    await planes.until('nobody leads', async () => {
+      const answers = await Promise.all(planes.planes.map(({ client }) => client.version({})))
+      return answers.every(({ leader }) => !leader)
+    })
+    // What is there is still to be read.
+    const { items } = await planes.planes[0]!.client.list({ kind: 'Service', name: 'a' })
+    assert.equal(items.length, 1)
+    await planes.etcd.start()
+    const begun = performance.now()
+    const before = one!.acknowledged.length
+    await planes.until('writing goes on again', () => one!.acknowledged.length > before + 5)
+    const tookMs = performance.now() - begun
+    await one!.stop()
+    await check(one!.acknowledged, await planes.leader())
+    assert.ok(tookMs < 10_000, `${tookMs} ms`)
+  })
+
+  test('a backup of it fills an empty store, where the same authority goes on', async () => {
+    const leader = await planes.leader()
+    const file = join(planes.folder, 'backup')
+    await leader.client.backup({ file })
+    const { items } = await leader.client.list({})
+    const before = planes.planes.length
+    await assert.rejects(planes.startOne('full', '--restore', file), /entries already/)
+    assert.equal(planes.planes.length, before)
+    const restored = await planes.startOne(
+      'restored',
+      '--store',
+      `etcd://${planes.etcd.endpoint}/again`,
+      '--restore',
+      file,
+    )
+    const there = await restored.client.list({})
+    assert.deepEqual(
+      there.items.map(({ kind, name }) => `${kind}/${name}`).toSorted(),
+      items.map(({ kind, name }) => `${kind}/${name}`).toSorted(),
+    )
+    assert.ok((await restored.client.version({})).leader)
+    await planes.apply(restored, service('a', 'again'))
+    planes.planes.splice(planes.planes.indexOf(restored), 1)
+    await planes.kill(restored)
+  })
+})
+
+describe('nodes', () => {
+  test('serve on while the leader is lost, and attach to the next one with what they have', async () => {
+    const gateway = await planes.join('gateway', 'g', '--gateway', '127.0.0.1:0')
+    await planes.join('node', 'n1')
+    const port = /gateway http:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.said)![1]!
+    const leader = await planes.leader()
+    const program = join(planes.folder, 'served.ts')
+    writeFileSync(program, FUNCTION)
+    const image = `file:${program}`
+    const manifests = [
+      {
+        ...service('served', '1'),
+        metadata: { name: 'served', namespace: 'shop' },
+        spec: { template: { spec: { containers: [{ image }] } } },
+      },
+      {
+        apiVersion: 'security.istio.io/v1',
+        kind: 'AuthorizationPolicy',
+        metadata: { name: 'all', namespace: 'shop' },
+        spec: { rules: [{}] },
+      },
+    ]
+    const files = manifests.map((one, i) => ({ path: `${i}.json`, text: JSON.stringify(one) }))
+    await leader.client.apply({ files })
+    const request = () =>
+      new Promise<number>((resolve, reject) => {
+        const headers = { host: `served.shop.localhost:${port}` }
+        get({ host: '127.0.0.1', port, path: '/', headers, agent: false }, (response) => {
+          response.resume()
+          response.on('end', () => resolve(response.statusCode!))
+        }).on('error', reject)
+      })
+    const first = await planes.until('it serves', async () => {
+      const status = await request().catch(() => 0)
+      return status === 200 ? status : null
+    })
+    await planes.kill(leader)
+    let served = 0
+    const next = await planes.until('another leads and has the nodes', async () => {
+      assert.equal(await request(), first)
+      served++
+      const [plane] = planes.planes.filter((one) => one !== leader)
+      const { json } = await plane!.client.status({ what: 'nodes' }).catch(() => ({ json: '[]' }))
+      const nodes = JSON.parse(json) as { state: string }[]
+      return nodes.length === 2 && nodes.every(({ state }) => state === 'ready') ? plane : null
+    })
+    assert.ok(served > 1)
+    const { json } = await next.client.status({ what: 'instances' })
+    assert.equal((JSON.parse(json) as unknown[]).length, 1, json)
+    assert.equal(await request(), first)
+  })
+})
