@@ -1,3 +1,4 @@
+import type { Isolation } from '../runtime/isolation/isolation.ts'
 import { MetricsCollector } from '../telemetry/metrics-collector.ts'
 import { startMetricsServer } from '../telemetry/metrics-server.ts'
 import { type MeshMetric, metricsText } from '../telemetry/metrics-text.ts'
@@ -41,7 +42,7 @@ export async function serveMetrics(
 }
 
 /** What control knows. */
-function meshMetrics({ mesh }: RunningMesh, enginesEnded: number, overflowed: number): MeshMetric[] {
+function meshMetrics({ mesh, runtime }: RunningMesh, enginesEnded: number, overflowed: number): MeshMetric[] {
   const one = (name: string, help: string, type: 'counter' | 'gauge', value: number): MeshMetric => ({
     name,
     help,
@@ -74,6 +75,7 @@ function meshMetrics({ mesh }: RunningMesh, enginesEnded: number, overflowed: nu
       type: 'counter',
       values: Object.entries(mesh.quotaCounters).map(([event, value]) => ({ labels: { event }, value })),
     },
+    ...isolationMetrics(runtime.isolation),
     one(
       'mayfly_label_sets_left_out',
       'Label sets that are left out of these metrics: there are too many.',
@@ -93,6 +95,26 @@ function meshMetrics({ mesh }: RunningMesh, enginesEnded: number, overflowed: nu
       'gauge',
       Math.round(Date.now() / 1000 - process.uptime()),
     ),
+  ]
+}
+
+/** Nothing where instances are plain processes. */
+function isolationMetrics(isolation: Isolation | null): MeshMetric[] {
+  if (isolation === null) return []
+  const { inUse, ...events } = isolation.counters
+  return [
+    {
+      name: 'mayfly_compartments',
+      help: 'Compartments for isolated instances, those that are kept ready included.',
+      type: 'gauge',
+      values: [{ labels: {}, value: inUse }],
+    },
+    {
+      name: 'mayfly_isolation_total',
+      help: 'What happened to compartments, to their questions for names and to compiled code.',
+      type: 'counter',
+      values: Object.entries(events).map(([event, value]) => ({ labels: { event }, value })),
+    },
   ]
 }
 

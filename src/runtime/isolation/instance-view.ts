@@ -11,6 +11,8 @@ import { TOOL_ENVIRONMENT } from './system-tool.ts'
 export interface InstanceView {
   /** The open namespace. */
   readonly descriptor: number
+  /** Processes of other users do not show in /proc. */
+  readonly hidesProcesses: boolean
   close(): void
 }
 
@@ -58,14 +60,15 @@ export async function makeView(
   // The open file keeps the namespace; the process is not needed any more.
   const descriptor = openSync(`/proc/${child.pid}/ns/mnt`, 'r')
   child.stdin!.end()
-  return { ok: true, view: { descriptor, close: () => closeSync(descriptor) } }
+  const hidesProcesses = !said.output.includes('no-hidepid')
+  return { ok: true, view: { descriptor, hidesProcesses, close: () => closeSync(descriptor) } }
 }
 
 /** Waits for a line `ready` of a script that then waits for the end of its input. */
 export function untilReady(
   child: ChildProcess,
   timeoutMs: number,
-): Promise<{ ok: true } | { ok: false; problem: string }> {
+): Promise<{ ok: true; output: string } | { ok: false; problem: string }> {
   return new Promise((resolve) => {
     let output = ''
     let errors = ''
@@ -75,7 +78,7 @@ export function untilReady(
       output = (output + text).slice(-1_000)
       if (!/^ready$/m.test(output)) return
       clearTimeout(timer)
-      resolve({ ok: true })
+      resolve({ ok: true, output })
     })
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       errors = (errors + text).slice(0, 2_000)

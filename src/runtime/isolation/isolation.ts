@@ -60,6 +60,8 @@ export async function openIsolation(
     closeSync(range.lock)
     return { ok: false, missing: [view.problem] }
   }
+  if (!view.view.hidesProcesses)
+    options.notice('this kernel cannot hide processes of other users in /proc from instances (Linux 5.8 can)')
   const port = await leasePort('0.0.0.0')
   if (port === null) {
     closeSync(range.lock)

@@ -26,7 +26,7 @@ const INNER_MAC = '02:00:00:00:00:02'
 // Runs in the new namespaces. $1: the process whose network namespace has the other end.
 // What may be routed: a call to the sidecar, a question to the name server, answers to engines; connect() to anything else
 // fails at once. The filter on the other end does not rely on that.
-const script = (outerBatch: string, name: string, filter: string, ports: string) => `set -e
+const script = (name: string, sidecar: string, instance: string, filter: string) => `set -e
 outer="nsenter --net=/proc/$1/ns/net"
 ip -batch - <<END
 link set lo up
@@ -37,7 +37,7 @@ route add ${INSIDE.sidecar}/32 dev eth0 src ${INSIDE.instance}
 neigh add ${INSIDE.sidecar} lladdr ${OUTER_MAC} dev eth0 nud permanent
 rule add pref 10 ipproto tcp dport ${INSIDE.httpPort} lookup main
 rule add pref 11 ipproto udp dport ${INSIDE.dnsPort} lookup main
-rule add pref 12 ipproto tcp dport ${ports} lookup main
+rule add pref 12 ipproto tcp dport ${ephemeralPorts()} lookup main
 rule add pref 13 prohibit
 END
 for name in all default eth0; do
@@ -48,15 +48,18 @@ if [ -d /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ip
 echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 $outer ip -batch - <<END
-${outerBatch}
+link set ${name} addrgenmode none arp off
+addr add ${sidecar} peer ${instance}/32 dev ${name}
 END
 $outer tc -batch - <<END
 qdisc add dev ${name} clsact
 filter add dev ${name} ingress bpf direct-action object-file ${filter} section out
 filter add dev ${name} egress bpf direct-action object-file ${filter} section in
 END
-$outer ip link set ${name} up
-$outer ip neigh add $2 lladdr ${INNER_MAC} dev ${name} nud permanent
+$outer ip -batch - <<END
+link set ${name} up
+neigh add ${instance} lladdr ${INNER_MAC} dev ${name} nud permanent
+END
 echo ready
 read -r _ || true
 `
@@ -78,12 +81,8 @@ export async function makeNamespace(
   const instance = addressText(addresses.instance)
   const filter = join(range.folder, `${name}.o`)
   writeFileSync(filter, packetFilter(addresses), { mode: 0o600 })
-  const outer = [
-    `link set ${name} addrgenmode none arp off`,
-    `addr add ${sidecar} peer ${instance}/32 dev ${name}`,
-  ]
-  const text = script(outer.join('\n'), name, filter, ephemeralPorts())
-  const args = ['--net', '--ipc', '--', '/bin/sh', '-c', text, 'mayfly', String(process.pid), instance]
+  const text = script(name, sidecar, instance, filter)
+  const args = ['--net', '--ipc', '--', '/bin/sh', '-c', text, 'mayfly', String(process.pid)]
   const child = spawn(unshare, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env: TOOL_ENVIRONMENT })
   const said = await untilReady(child, READY_MS)
   rmSync(filter, { force: true })
