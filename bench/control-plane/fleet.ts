@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Child, Children } from '../children.ts'
+import { type Child, type Children, hasEnded } from '../children.ts'
 import type { TrafficReport } from './traffic.ts'
 
 export type Joining = {
@@ -66,6 +66,7 @@ export function startFleet(children: Children): Fleet {
   const call =
     (name: keyof FleetCalls) =>
     (argument: unknown): Promise<never> => {
+      if (hasEnded(child)) return Promise.reject(new Error('the simulated nodes have ended'))
       const answer = Promise.withResolvers<unknown>()
       const id = serial++
       waiting.set(id, answer)
