@@ -16,6 +16,8 @@ import { LeaseLeadership } from '../control/leadership-lease.ts'
 import { sealedAuthority } from '../control/sealed-authority.ts'
 import { readBackup } from '../control/store/backup-file.ts'
 import { EtcdClient } from '../control/store/etcd-client.ts'
+import { forgetHistory } from '../control/store/etcd-history.ts'
+import { EtcdLayout } from '../control/store/etcd-layout.ts'
 import { openEtcdStore } from '../control/store/etcd-store.ts'
 import { openSqliteStore } from '../control/store/sqlite-store.ts'
 import { type Store, StoreError } from '../control/store/store.ts'
@@ -105,11 +107,14 @@ async function openEtcd(
       fenced: () => leadership.fenced(),
     })
     const authority = await CertificateAuthority.open({ keys: await sealedAuthority(store, authorityKey) })
+    const layout = new EtcdLayout(prefix)
+    const stop = forgetHistory({ client, layout, leads: () => leadership.leads, notice })
     return {
       store,
       authority,
       leadership,
       close: async () => {
+        stop()
         await store.close()
         client.close()
       },

@@ -19,7 +19,7 @@ import {
   remove,
 } from './etcd-layout.ts'
 import { keyValues, readEntries } from './etcd-reads.ts'
-import { type StagedChange, settle, stage } from './etcd-staged.ts'
+import { partsAreThere, removeAbandoned, type StagedChange, settle, stage } from './etcd-staged.ts'
 import { type Change, type Commit, commitProblem, type Entry, StoreError } from './store.ts'
 
 /** By what a writer proves that it still leads: a key that is there since one revision. */
@@ -51,6 +51,8 @@ type Try = { kind: 'done'; commit: Commit } | { kind: 'again' }
 export class EtcdCommits {
   readonly #options: EtcdCommitsOptions
   #last: Promise<unknown> = Promise.resolve()
+  /** The fence under which it was looked for parts that no commit names. */
+  #tidied = 0
 
   constructor(options: EtcdCommitsOptions) {
     this.#options = options
@@ -113,6 +115,7 @@ export class EtcdCommits {
       const settled = await settle(client, layout, guard, head)
       return settled ? { kind: 'again' } : this.#refused(permitted.fence)
     }
+    await this.#tidy(guard, permitted.fence, head)
     const conflict = conflictOf(changes, entries)
     if (conflict) return { kind: 'done', commit: conflict }
     const operations = changes.flatMap((change) => operationOf(layout, change, entries))
@@ -120,7 +123,11 @@ export class EtcdCommits {
     const staged = whole ? 0 : await stage(client, layout, guard, id, stagedChanges(changes, entries))
     if (staged === null) return this.#refused(permitted.fence)
     const transaction = {
-      compare: [...guard, modifiedAt(layout.head, head.position)],
+      compare: [
+        ...guard,
+        modifiedAt(layout.head, head.position),
+        ...(whole ? [] : [partsAreThere(layout, id)]),
+      ],
       success: [put(layout.head, headValue(whole ? { id } : { id, staged })), ...(whole ? operations : [])],
     }
     const { succeeded, header } = await client.call(({ kv }, options) => kv.txn(transaction, options))
@@ -138,6 +145,13 @@ export class EtcdCommits {
     } catch {
       // Readers lay it over the entries until then.
     }
+  }
+
+  /** Once in each term: what writers before it left behind. */
+  async #tidy(guard: readonly Compare[], fence: Fence | null, head: Head): Promise<void> {
+    if (fence === null || fence.created === this.#tidied) return
+    await removeAbandoned(this.#options.client, this.#options.layout, guard, head)
+    this.#tidied = fence.created
   }
 
   #guard(fence: Fence | null): Compare[] {

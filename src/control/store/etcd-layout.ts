@@ -8,7 +8,12 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { KeyValue, RequestOpSchema } from '../proto/etcd/etcd_pb.js'
-import { type Compare, Compare_CompareTarget, CompareSchema } from '../proto/etcd/etcd_pb.js'
+import {
+  type Compare,
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  CompareSchema,
+} from '../proto/etcd/etcd_pb.js'
 import type { Entry } from './store.ts'
 
 export type Operation = MessageInitShape<typeof RequestOpSchema>
@@ -119,6 +124,16 @@ export function createdAt(key: string, revision: number): Compare {
   const target = Compare_CompareTarget.CREATE
   const targetUnion = { case: 'createRevision' as const, value: BigInt(revision) }
   return create(CompareSchema, { key: bytesOf(key), target, targetUnion })
+}
+
+/** Holds where the key is there. */
+export function isThere(key: string): Compare {
+  return create(CompareSchema, {
+    result: Compare_CompareResult.NOT_EQUAL,
+    key: bytesOf(key),
+    target: Compare_CompareTarget.CREATE,
+    targetUnion: { case: 'createRevision', value: 0n },
+  })
 }
 
 interface HeadValue {

@@ -6,6 +6,7 @@ import {
   entryValue,
   type Head,
   headValue,
+  isThere,
   MOST_BYTES,
   MOST_OPERATIONS,
   modifiedAt,
@@ -118,17 +119,29 @@ async function stillStaged(
   }
 }
 
-/** Removes parts that no commit came to name: their writer died. */
-export async function removeAbandoned(client: EtcdClient, layout: EtcdLayout, head: Head): Promise<void> {
+/**
+ * Removes parts that no commit came to name: their writer died. Only for who has none under way; that of a writer that is no more
+ * allowed to write cannot be named any more (partsAreThere).
+ */
+export async function removeAbandoned(
+  client: EtcdClient,
+  layout: EtcdLayout,
+  guard: readonly Compare[],
+  head: Head,
+): Promise<void> {
   const range = { ...rangeOf(layout.staged()), limit: 1n }
-  if (head.staged > 0) return
   const { kvs } = await client.call(({ kv }, options) => kv.range(range, options))
   if (kvs.length === 0) return
   const transaction = {
-    compare: [modifiedAt(layout.head, head.position)],
+    compare: [...guard, modifiedAt(layout.head, head.position)],
     success: [removeAll(layout.staged())],
   }
   await client.call(({ kv }, options) => kv.txn(transaction, options))
+}
+
+/** Holds where a commit's parts are all there: whoever removes one removes all, and this one was written first. */
+export function partsAreThere(layout: EtcdLayout, id: string): Compare {
+  return isThere(layout.staged(id, 0))
 }
 
 function operationOf(layout: EtcdLayout, { key, value, created }: StagedChange, revision: number): Operation {

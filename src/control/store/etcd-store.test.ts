@@ -7,7 +7,7 @@ import { EtcdServer } from '../../../scripts/etcd.ts'
 import { readBackup } from './backup-file.ts'
 import { EtcdClient } from './etcd-client.ts'
 import type { Permission } from './etcd-commits.ts'
-import { bytesOf, EtcdLayout, put } from './etcd-layout.ts'
+import { bytesOf, EtcdLayout, put, rangeOf } from './etcd-layout.ts'
 import { type EtcdStore, openEtcdStore } from './etcd-store.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import { type Change, type Event, MAX_CHANGES, StoreError, type Watcher } from './store.ts'
@@ -196,11 +196,16 @@ describe('two that write to one store', () => {
       permission: () => permission,
       fenced: () => fenced++,
     })
+    // Left behind by a writer that died before its commit was the head.
+    const parts = { success: [put(layout.staged('dead', 0), '[]')] }
+    await client.call(({ kv }) => kv.txn(parts))
     const refused = await store.commit(puts(1, 'v'))
     assert.deepEqual(refused, { ok: false, kind: 'unavailable', reason: 'it stands by' })
     const led = await client.call(({ kv }) => kv.txn({ success: [put(layout.leader, 'one')] }))
     permission = { ok: true, fence: { key: layout.leader, created: Number(led.header!.revision) } }
     assert.ok((await store.commit(puts(1, 'v'))).ok)
+    const { kvs } = await client.call(({ kv }) => kv.range(rangeOf(layout.staged())))
+    assert.equal(kvs.length, 0)
     const remove = {
       request: { case: 'requestDeleteRange' as const, value: { key: bytesOf(layout.leader) } },
     }
