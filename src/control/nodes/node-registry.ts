@@ -33,7 +33,9 @@ export class NodeRegistry {
   /** Nodes that were of the mesh before this control plane began: what they have is taken over when they come. */
   readonly #expected: Set<string>
   readonly #past = new Map<string, Past>()
-  readonly #arrivals: Arrivals
+  #arrivals: Arrivals
+  /** Nodes that were given up while out of reach, and may come back. */
+  readonly #missed = new Set<string>()
   readonly #absent: AbsentEngines
 
   constructor(mesh: Mesh, notice: (text: string) => void, expected: Iterable<string> = []) {
@@ -61,6 +63,7 @@ export class NodeRegistry {
   /** The node is none of the mesh any more: what it had is gone at once. */
   remove(name: string): void {
     this.#arrivals.remove(name)
+    this.#missed.delete(name)
     this.#lose(name, 'it was deleted', 'out of reach')
     this.#past.delete(name)
     this.#expected.delete(name)
@@ -72,6 +75,12 @@ export class NodeRegistry {
 
   /** A node has opened a stream. One that it had before is out of use. */
   opened(name: string, hello: Hello, stream: NodeStream): void {
+    // It was this control plane that nobody could reach: as at its start, all are to be there before anything is decided.
+    if (this.#members.size === 0 && this.#missed.size > 0) {
+      this.#arrivals.close()
+      this.#arrivals = new Arrivals(this.#missed, (arrivals) => this.#admit(arrivals))
+      this.#missed.clear()
+    }
     if (!this.#arrivals.opened(name, hello, stream)) this.#admit([{ name, hello, stream, said: [] }])
   }
 
@@ -158,6 +167,7 @@ export class NodeRegistry {
     )
     for (const node of nodes) {
       node.claim()
+      this.#missed.delete(node.name)
       this.#members.set(node.name, { node, stream: null, lost: null, seenAt: Date.now() })
       this.#notice(`node ${node.name} has joined`)
     }
@@ -179,8 +189,10 @@ export class NodeRegistry {
     this.#past.set(name, { incarnation: node.hello.incarnation, held: node.held(), seenAt })
     if (member.lost) clearTimeout(member.lost)
     this.#notice(`node ${name} is lost: ${why}`)
-    if (engines === 'out of reach')
+    if (engines === 'out of reach') {
+      this.#missed.add(name)
       this.#absent.add(name, member.node.hello.incarnation, member.node.engines())
+    }
     this.#mesh.detach(member.node, engines)
     member.node.lose()
   }
