@@ -83,30 +83,35 @@ class TestSet {
   }
 }
 
-function world(written: Written = {}, engines = ['a']) {
+function world(written: Written = {}, engines = ['a'], adopted = 0) {
   const sets: TestSet[] = []
   const sent: { to: string; message: ToEngine }[] = []
   const first = spec(written)
-  const controller = new FunctionController(first, engines, {
-    createSet: (one, revision, listener) => {
-      const set = new TestSet(revision, listener)
-      sets.push(set)
-      return {
-        spec: one,
-        revision,
-        instances: (): Instance[] => set.live,
-        setDesired: (count) => {
-          set.desired = count
-        },
-        failure: () => null,
-        drain: () => set.drain(),
-      }
+  const controller = new FunctionController(
+    first,
+    engines,
+    {
+      createSet: (one, revision, listener) => {
+        const set = new TestSet(revision, listener)
+        sets.push(set)
+        return {
+          spec: one,
+          revision,
+          instances: (): Instance[] => set.live,
+          setDesired: (count) => {
+            set.desired = count
+          },
+          failure: () => null,
+          drain: () => set.drain(),
+        }
+      },
+      send: (to, message) => sent.push({ to, message }),
+      broadcast: (message) => sent.push({ to: 'all', message }),
+      instanceStarting: () => {},
+      notice: () => {},
     },
-    send: (to, message) => sent.push({ to, message }),
-    broadcast: (message) => sent.push({ to: 'all', message }),
-    instanceStarting: () => {},
-    notice: () => {},
-  })
+    adopted,
+  )
   const demand = (engine: string, waiting: number, inFlight = 0) =>
     controller.demand(engine, { key: 'ns/fn', waiting, inFlight, begun: waiting }, Date.now())
   /** What the engine was last told of the function's instances. */
@@ -277,4 +282,19 @@ test('a function that is deleted while it starts leaves nothing, and says nothin
   sets[0]!.gone(starting)
   await removed
   assert.deepEqual([desired(sets), sent.length], [[0], before])
+})
+
+test('instances that a node brings stay where the load is not known yet, and else count for nothing', () => {
+  const known = world()
+  known.demand('a', 1)
+  known.sets[0]!.ready()
+  known.controller.keep(3)
+  assert.deepEqual(desired(known.sets), [1])
+  const adopted = world({}, ['a'], 1)
+  assert.deepEqual(desired(adopted.sets), [1])
+  adopted.controller.keep(3)
+  assert.deepEqual(desired(adopted.sets), [3])
+  mock.timers.tick(60_001)
+  adopted.controller.keep(5)
+  assert.deepEqual(desired(adopted.sets), [3])
 })

@@ -42,8 +42,8 @@ export class FunctionController {
   /** The function is deleted: engines do not know it any more, or by that name know another one. */
   #removed = false
   #requests = 0
-  /** Since when it scales, in milliseconds since the epoch. */
-  readonly #since = Date.now()
+  /** Until when its load may be another than is known here, since it began before: in milliseconds since the epoch. */
+  readonly #unsureUntil: number
 
   /** `adopted` instances of the current revision run already and are found by its set. */
   constructor(spec: FunctionSpec, engines: string[], hooks: ControllerHooks, adopted = 0) {
@@ -53,16 +53,17 @@ export class FunctionController {
     this.#current = this.#newRevision(spec)
     this.#autoscaler = new Autoscaler(spec.scaling)
     if (adopted > 0) this.#autoscaler.burst(Date.now(), adopted)
+    this.#unsureUntil = adopted > 0 ? Date.now() + spec.scaling.windowMs : 0
     const { minScale, initialScale } = spec.scaling
     this.#setDesired(Math.max(minScale, initialScale, isExternal(spec) ? 1 : 0, adopted))
   }
 
   /**
-   * So many instances run, some of them on a node that joins: they stay until the autoscaler has seen what is needed. Where it
-   * has, they are of a node that was lost and is back, and others run in their place.
+   * So many instances run, some of them on a node that joins: where the function's load is not known for a window yet, they
+   * stay until it is. Else they are of a node that was lost and is back, and others run in their place.
    */
   keep(count: number): void {
-    if (count <= this.#desired || Date.now() - this.#since > this.spec.scaling.windowMs) return
+    if (count <= this.#desired || Date.now() > this.#unsureUntil) return
     this.#autoscaler.burst(Date.now(), count)
     this.#setDesired(count)
   }

@@ -1,5 +1,6 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
+import type { Instance } from '../runtime/instance.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { FunctionController } from './function-controller.ts'
 import type { FunctionSlices } from './function-slices.ts'
@@ -103,9 +104,13 @@ export class FunctionControllers {
     }
   }
 
-  /** Where instances are, or how they are reached, has changed. */
-  tellAgain(): void {
-    for (const controller of this.#controllers.values()) controller.tellAgain()
+  /** These nodes, or all, are reached otherwise: who may use instances there is told of them once more. */
+  tellAgain(moved: ReadonlySet<MeshNode> | 'all'): void {
+    if (moved !== 'all' && moved.size === 0) return
+    const { nodes } = this.#parts
+    const concerns = ({ id }: Instance) => moved === 'all' || moved.has(nodes.hostOf(id)!)
+    for (const controller of this.#controllers.values())
+      if (controller.instances().some(concerns)) controller.tellAgain()
   }
 
   /** What a new engine of the node is told. */

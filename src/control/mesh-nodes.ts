@@ -15,6 +15,10 @@ export class MeshNodes {
     this.#several = several
   }
 
+  /** Where nodes were when `takeMoved` was last asked. */
+  readonly #addresses = new WeakMap<MeshNode, string>()
+  #forwarded = false
+
   get all(): readonly MeshNode[] {
     return this.#all
   }
@@ -41,6 +45,20 @@ export class MeshNodes {
    */
   forwards(node: MeshNode): boolean {
     return !node.runsInstances || this.workers.length > 1
+  }
+
+  /** Nodes that are reached otherwise than when this was last asked; 'all' where requests take another way altogether. */
+  takeMoved(): ReadonlySet<MeshNode> | 'all' {
+    const moved = new Set<MeshNode>()
+    for (const node of this.#all) {
+      const address = node.address ? `${node.address.host} ${node.address.port}` : ''
+      if ((this.#addresses.get(node) ?? '') !== address) moved.add(node)
+      this.#addresses.set(node, address)
+    }
+    const forwards = this.workers.length > 1
+    if (forwards === this.#forwarded) return moved
+    this.#forwarded = forwards
+    return 'all'
   }
 
   nodeOf(engine: string): MeshNode | undefined {

@@ -110,7 +110,7 @@ export class Mesh {
     if (problem?.kind === 'engines') return { code: ENGINES, message: problem.message }
     if (problem?.kind === 'address') return problem.failure
     // What was ready before the nodes had their addresses.
-    this.#controllers.tellAgain()
+    this.#controllers.tellAgain(this.#nodes.takeMoved())
     const { host, port } = this.#options.gateway
     const gateway = this.#local.find(({ isGateway }) => isGateway)?.openGateway(host, port)
     const egress = [...this.#compiled.functions.values()].map(({ spec }) => this.#egress.open(spec))
@@ -171,7 +171,7 @@ export class Mesh {
   nodesChanged(): void {
     this.#trust?.tell()
     this.#places.nodesChanged()
-    this.#controllers.tellAgain()
+    this.#controllers.tellAgain(this.#nodes.takeMoved())
     this.#egress.reopen(Array.from(this.#compiled.functions.values(), ({ spec }) => spec))
   }
 
