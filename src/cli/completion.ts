@@ -1,10 +1,18 @@
 import type { Command } from 'commander'
-import { KINDS } from './get.ts'
+import { KIND_WORDS } from './kinds.ts'
 import { fail } from './output.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish']
 /** Commands whose first argument is one of a few words. */
-const WORDS: Record<string, string[]> = { get: Object.keys(KINDS), completion: SHELLS }
+const WORDS: Record<string, string[]> = {
+  get: [...KIND_WORDS],
+  describe: [...KIND_WORDS],
+  delete: [...KIND_WORDS],
+  wait: [...KIND_WORDS],
+  top: ['nodes', 'functions', 'instances'],
+  rollout: ['status', 'history', 'undo'],
+  completion: SHELLS,
+}
 
 export function addCompletion(program: Command): void {
   program

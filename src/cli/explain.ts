@@ -7,15 +7,14 @@ import { directionText } from '../control/verdict-text.ts'
 import type { Again } from '../dataplane/decision-review.ts'
 import { ipBytes } from '../dataplane/ip-bytes.ts'
 import { loadSidecars } from '../dataplane/sidecar.ts'
-import { askMesh } from './admin-client.ts'
 import { chooseKey, findFunction, keyOf } from './function-name.ts'
 import { loadFolder } from './load-folder.ts'
+import { answered, openSource, SOURCE_HELP, SOURCE_OPTIONS, type SourceOptions } from './mesh-source.ts'
 import { fail, formatTable } from './output.ts'
 import { parseHeader } from './parse-header.ts'
-import { MESH_OPTION } from './program.ts'
 import { sidecarWasm } from './sidecar-wasm.ts'
 
-interface ExplainOptions {
+interface ExplainOptions extends SourceOptions {
   to?: string
   from?: string
   method: string
@@ -24,7 +23,6 @@ interface ExplainOptions {
   sourceIp: string
   file?: string
   output: string
-  mesh?: string
 }
 
 export function addExplain(program: Command): void {
@@ -50,8 +48,9 @@ export function addExplain(program: Command): void {
     .option('--source-ip <address>', "the peer's address", '127.0.0.1')
     .option('-f, --file <dir>', 'judge by a folder of manifests instead of the running mesh')
     .option('-o, --output <format>', 'text or json', 'text')
-    .option(...MESH_OPTION)
-    .addHelpText('after', EXAMPLES)
+    .option(...SOURCE_OPTIONS[0])
+    .option(...SOURCE_OPTIONS[1])
+    .addHelpText('after', EXAMPLES + SOURCE_HELP)
     .action(explain)
 }
 
@@ -59,7 +58,8 @@ const EXAMPLES = `
 Examples:
   mayfly explain 7b0c1f8e-3c59-4d2f-9a55-0d6b8f1c2e34
   mayfly explain --from shop/cart --to shop/payment -X POST --path /charge
-  mayfly explain -f examples/shop --to shop/frontend`
+  mayfly explain -f examples/shop --to shop/frontend
+`
 
 async function explain(requestId: string | undefined, options: ExplainOptions): Promise<void> {
   if (!['text', 'json'].includes(options.output)) fail(`-o ${options.output}: expected text or json`, 2)
@@ -81,9 +81,8 @@ async function explain(requestId: string | undefined, options: ExplainOptions): 
 }
 
 async function explainPast(requestId: string, options: ExplainOptions): Promise<void> {
-  const answer = await askMesh<PastDecision>(options.mesh, `decisions/${encodeURIComponent(requestId)}`)
-  if (!answer.ok) fail(answer.message)
-  const { value } = answer
+  const source = await openSource(options)
+  const value = answered(await source.status<PastDecision>('decisions', requestId))
   if (options.output === 'json') return console.log(JSON.stringify(value, null, 2))
   const took = value.durationMs.toFixed(1)
   console.log(
@@ -105,16 +104,14 @@ const AGAIN: Readonly<Record<Again, string>> = {
 }
 
 async function explainByMesh(to: string, options: ExplainOptions): Promise<Explanation> {
+  const source = await openSource(options)
   const request = {
-    to: keyOf(await findFunction(options.mesh, to)),
-    from: options.from ? keyOf(await findFunction(options.mesh, options.from)) : null,
+    to: keyOf(await findFunction(source, to)),
+    from: options.from ? keyOf(await findFunction(source, options.from)) : null,
     ...described(options),
-  }
-  const answer = await askMesh<Explanation>(options.mesh, 'explain', {
-    ...request,
     sourceIp: options.sourceIp,
-  })
-  return answer.ok ? answer.value : fail(answer.message)
+  }
+  return answered(await source.explain(request))
 }
 
 async function explainByFolder(dir: string, to: string, options: ExplainOptions): Promise<Explanation> {

@@ -1,4 +1,4 @@
-import { askMesh } from './admin-client.ts'
+import { answered, type MeshSource } from './mesh-source.ts'
 import { fail } from './output.ts'
 
 export interface KnownFunction {
@@ -9,13 +9,12 @@ export interface KnownFunction {
   egress: string | null
 }
 
-/** The function of the running mesh that a user calls `text`: "namespace/name", or the name alone where it is the only one. */
-export async function findFunction(mesh: string | undefined, text: string): Promise<KnownFunction> {
-  const answer = await askMesh<KnownFunction[]>(mesh, 'functions')
-  if (!answer.ok) fail(answer.message)
-  const key = chooseKey(text, answer.value)
+/** The function of a mesh that a user calls `text`: "namespace/name", or the name alone where it is the only one. */
+export async function findFunction(source: MeshSource, text: string): Promise<KnownFunction> {
+  const functions = answered(await source.status<KnownFunction[]>('functions'))
+  const key = chooseKey(text, functions)
   if (!key.ok) fail(key.message)
-  return answer.value.find((one) => keyOf(one) === key.key)!
+  return functions.find((one) => keyOf(one) === key.key)!
 }
 
 export const keyOf = ({ namespace, name }: { namespace: string; name: string }): string =>

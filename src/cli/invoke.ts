@@ -1,20 +1,27 @@
 import { readFileSync } from 'node:fs'
 import { type ClientRequest, type RequestOptions, request } from 'node:http'
 import type { Command } from 'commander'
-import { askMesh } from './admin-client.ts'
 import { findFunction, keyOf } from './function-name.ts'
+import {
+  answered,
+  type MeshSource,
+  openSource,
+  SOURCE_HELP,
+  SOURCE_OPTIONS,
+  type SourceOptions,
+} from './mesh-source.ts'
+import type { NodeRow } from './node-rows.ts'
 import { fail } from './output.ts'
 import { parseHeader } from './parse-header.ts'
-import { MESH_OPTION } from './program.ts'
 
-interface InvokeOptions {
+interface InvokeOptions extends SourceOptions {
   path: string
   method?: string
   data?: string
   header: string[]
   as?: string
   include?: boolean
-  mesh?: string
+  gateway?: string
 }
 
 export function addInvoke(program: Command): void {
@@ -36,8 +43,13 @@ export function addInvoke(program: Command): void {
       'call as this function does, from its egress address, instead of through the gateway',
     )
     .option('-i, --include', 'print the status and the fields of the answer too')
-    .option(...MESH_OPTION)
-    .addHelpText('after', EXAMPLES)
+    .option(
+      '--gateway <url>',
+      'where the gateway is, where it is not reached at the address that it listens on',
+    )
+    .option(...SOURCE_OPTIONS[0])
+    .option(...SOURCE_OPTIONS[1])
+    .addHelpText('after', EXAMPLES + SOURCE_HELP)
     .action(invoke)
 }
 
@@ -46,13 +58,18 @@ The status is 0 for an answer below 400, else 1.
 
 Examples:
   mayfly invoke frontend
-  mayfly invoke shop/payment --as shop/cart -d '{}' --path /charge -i`
+  mayfly invoke shop/payment --as shop/cart -d '{}' --path /charge -i
+`
 
 async function invoke(name: string, options: InvokeOptions): Promise<void> {
-  const callee = await findFunction(options.mesh, name)
+  const { gateway } = options
+  if (gateway !== undefined && !/^http:\/\/[^/]+\/?$/.test(gateway))
+    fail(`--gateway ${gateway}: expected http://HOST:PORT`, 2)
+  const source = await openSource(options)
+  const callee = await findFunction(source, name)
   const { address, host } = options.as
-    ? { address: await egressOf(options.mesh, options.as), host: `${callee.name}.${callee.namespace}` }
-    : { address: await gatewayOf(options.mesh), host: callee.host }
+    ? { address: await egressOf(source, options.as), host: `${callee.name}.${callee.namespace}` }
+    : { address: gateway ?? (await gatewayOf(source)), host: callee.host }
   if (host === null)
     fail(`${keyOf(callee)} is cluster-local: the gateway does not serve it; call it --as another function`)
   const body = options.data === undefined ? undefined : readData(options.data)
@@ -95,14 +112,23 @@ function begin(options: RequestOptions): ClientRequest {
   }
 }
 
-async function gatewayOf(mesh: string | undefined): Promise<string> {
-  const answer = await askMesh<{ gateway: string }>(mesh, 'mesh')
-  if (!answer.ok) fail(answer.message)
-  return answer.value.gateway
+async function gatewayOf(source: MeshSource): Promise<string> {
+  const nodes = answered(await source.status<NodeRow[]>('nodes'))
+  const gateways = nodes.flatMap(({ gateway, state }) =>
+    gateway !== null && state === 'ready' ? [gateway] : [],
+  )
+  const reachable = gateways.find((url) => !UNSPECIFIED.test(url))
+  if (reachable !== undefined) return reachable
+  if (gateways.length === 0) fail('no gateway is ready: start one with `mayfly gateway` (mayfly get nodes)')
+  if (source.client === null) return gateways[0]!.replace(UNSPECIFIED, 'http://127.0.0.1:')
+  return fail(`the gateway listens on every address of its machine (${gateways[0]}): name one with --gateway`)
 }
 
-async function egressOf(mesh: string | undefined, caller: string): Promise<string> {
-  const { egress } = await findFunction(mesh, caller)
+/** It listens on every address. */
+const UNSPECIFIED = /^http:\/\/(0\.0\.0\.0|\[::\]):/
+
+async function egressOf(source: MeshSource, caller: string): Promise<string> {
+  const { egress } = await findFunction(source, caller)
   if (egress === null) fail(`${caller} has no egress address`)
   return egress
 }

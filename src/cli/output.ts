@@ -1,7 +1,7 @@
 /** Prints rows as columns under their names, in capitals, as wide as their widest value. */
 export function formatTable(rows: readonly Record<string, unknown>[], columns: readonly string[]): string {
   const cells = rows.map((row) => columns.map((column) => cell(row[column])))
-  const heads = columns.map((column) => column.replace(/([A-Z])/g, ' $1').toUpperCase())
+  const heads = columns.map(head)
   const widths = heads.map((head, i) => Math.max(head.length, ...cells.map((row) => row[i]!.length)))
   return [heads, ...cells]
     .map((row) =>
@@ -13,24 +13,37 @@ export function formatTable(rows: readonly Record<string, unknown>[], columns: r
     .join('\n')
 }
 
-export type OutputFormat = 'table' | 'json' | 'name'
+/** What `-o` may be for a list. */
+export const FORMATS = ['table', 'json', 'yaml', 'name'] as const
+export type Format = (typeof FORMATS)[number]
 
-/** Prints a list in the format that `-o` asks for. `name` gives what identifies a row. */
-export function printList(
-  rows: readonly Record<string, unknown>[],
+/** The widths of a table that grows, in characters. */
+export type Widths = number[]
+
+/** A row of a table that is printed as it grows, or (null) its head; columns widen with what comes. */
+export function formatRow(
+  row: Record<string, unknown> | null,
   columns: readonly string[],
-  name: (row: Record<string, unknown>) => string,
-  format: OutputFormat,
-): void {
-  if (format === 'json') console.log(JSON.stringify(rows, null, 2))
-  else if (format === 'name') for (const row of rows) console.log(name(row))
-  else console.log(formatTable(rows, columns))
+  widths: Widths,
+): string {
+  const texts = columns.map((column) => (row === null ? head(column) : cell(row[column])))
+  texts.forEach((text, i) => {
+    widths[i] = Math.max(widths[i] ?? head(columns[i]!).length, text.length)
+  })
+  return texts
+    .map((text, i) => text.padEnd(widths[i]!))
+    .join('   ')
+    .trimEnd()
 }
 
 /** Says what went wrong and ends with status 1 (2: the command line itself is wrong). */
 export function fail(message: string, status = 1): never {
   process.stderr.write(`mayfly: ${message}\n`)
   process.exit(status)
+}
+
+function head(column: string): string {
+  return column.replace(/([A-Z])/g, ' $1').toUpperCase()
 }
 
 function cell(value: unknown): string {

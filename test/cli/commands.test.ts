@@ -169,7 +169,7 @@ test('a wrong command line ends with 2 and a sentence that helps', async () => {
   const wrong: [string[], RegExp][] = [
     [['nonsense'], /unknown command 'nonsense'/],
     [['get', 'things'], /no kind things: expected one of functions, instances/],
-    [['get', '-o', 'xml'], /-o xml: expected table, json or name/],
+    [['get', '-o', 'xml'], /-o xml: expected table, json, yaml or name/],
     [['up', '--gateway', 'here'], /--gateway here: expected ADDRESS:PORT/],
     [['up', '--default-authorization', 'maybe'], /expected allow or deny/],
     [['up', '--nope'], /unknown option '--nope'/],
