@@ -12,7 +12,7 @@ export class HostedBook {
     const instances = this.#instances.get(key) ?? new Map()
     this.#instances.set(key, instances)
     instances.set(id, { node, slice: { id, host: address.host, port: address.port } })
-    node.broadcast(this.#message(node, key))
+    this.#tell(node, key)
   }
 
   remove({ function: key, id }: Instance): void {
@@ -21,7 +21,7 @@ export class HostedBook {
     if (!instances || !hosted) return
     instances.delete(id)
     if (instances.size === 0) this.#instances.delete(key)
-    hosted.node.broadcast(this.#message(hosted.node, key))
+    this.#tell(hosted.node, key)
   }
 
   /** The node is gone, and what it hosted with it. */
@@ -34,9 +34,14 @@ export class HostedBook {
 
   /** What a new engine of the node is told; also one that has forgotten a function. */
   messages(node: MeshNode): ToEngine[] {
+    if (node.tellsHosted) return []
     return [...this.#instances.keys()]
       .map((key) => this.#message(node, key))
       .filter(({ instances }) => instances.length > 0)
+  }
+
+  #tell(node: MeshNode, key: string): void {
+    if (!node.tellsHosted) node.broadcast(this.#message(node, key))
   }
 
   #message(node: MeshNode, key: string): Extract<ToEngine, { type: 'hosted' }> {

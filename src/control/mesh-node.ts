@@ -51,6 +51,8 @@ export interface MeshNode {
   egressUrl(key: string, instance: string | null): string | null
   /** The instances of one revision there; none yet. Each has an egress address of its own, of which its environment tells. */
   createSet(spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet
+  /** It tells its engines itself which instances are there. */
+  readonly tellsHosted?: boolean
   /** Functions that its engines know since before it joined. */
   known?(): readonly string[]
   /** Instances that ran there before it joined, of sets that were not made yet. */

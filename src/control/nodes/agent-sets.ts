@@ -1,4 +1,5 @@
 import type { FunctionSpec } from '../../api/function-spec.ts'
+import type { HostedSlice } from '../../dataplane/node-messages.ts'
 import type { Instance } from '../../runtime/instance.ts'
 import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { LocalNode } from '../local-node.ts'
@@ -9,12 +10,21 @@ import { readSetName } from './set-name.ts'
 export class AgentSets {
   readonly #local: LocalNode
   readonly #report: (report: Report) => void
+  readonly #hosts: (key: string, instances: HostedSlice[]) => void
+  /** Instances to which requests may come, by function. */
+  readonly #hosted = new Map<string, Map<string, HostedSlice>>()
   readonly #sets = new Map<string, InstanceSet>()
   /** Stopping instances, each with what says that no engine uses it any more. */
   readonly #stopping = new Map<string, () => void>()
   #over = false
 
-  constructor(local: LocalNode, report: (report: Report) => void) {
+  /** `hosts` is told of all instances of a function that take requests, whenever they are others. */
+  constructor(
+    local: LocalNode,
+    report: (report: Report) => void,
+    hosts: (key: string, instances: HostedSlice[]) => void,
+  ) {
+    this.#hosts = hosts
     this.#local = local
     this.#report = report
   }
@@ -62,15 +72,33 @@ export class AgentSets {
   #create(name: string, spec: FunctionSpec): InstanceSet {
     return this.#local.createSet(spec, readSetName(name).revision, {
       starting: (instance) => this.#tell(name, instance),
-      ready: (instance) => this.#tell(name, instance),
+      ready: (instance) => {
+        // Its engines are to know it before others hear of it.
+        this.#host(instance)
+        this.#tell(name, instance)
+      },
       stopping: (instance) => this.#stop(name, instance),
       gone: (instance, why) => {
         this.#stopping.get(instance.id)?.()
+        this.#unhost(instance)
         this.#report({ case: 'instanceGone', value: { set: name, id: instance.id, why } })
       },
       failed: (reason, retryAt) =>
         this.#report({ case: 'startFailed', value: { set: name, reason, retryAt } }),
     })
+  }
+
+  #host({ function: key, id, address: { host, port } }: Instance): void {
+    const hosted = this.#hosted.get(key) ?? new Map<string, HostedSlice>()
+    this.#hosted.set(key, hosted.set(id, { id, host, port }))
+    this.#hosts(key, [...hosted.values()])
+  }
+
+  #unhost({ function: key, id }: Instance): void {
+    const hosted = this.#hosted.get(key)
+    if (!hosted?.delete(id)) return
+    if (hosted.size === 0) this.#hosted.delete(key)
+    this.#hosts(key, [...hosted.values()])
   }
 
   #stop(name: string, instance: Instance): Promise<void> {

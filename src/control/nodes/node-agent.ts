@@ -67,7 +67,11 @@ export class NodeAgent {
       },
       notice,
     )
-    this.#sets = new AgentSets(this.#local, (report) => this.#report(report))
+    this.#sets = new AgentSets(
+      this.#local,
+      (report) => this.#report(report),
+      (key, instances) => this.#tell({ type: 'hosted', key, instances }, false),
+    )
   }
 
   // ---- the control plane ----
@@ -192,6 +196,8 @@ export class NodeAgent {
   #tell(message: ToEngine, once: boolean): void {
     if (!once) this.#state.record(message)
     this.#local.broadcast(message)
+    if (message.type !== 'functions') return
+    for (const hosted of this.#state.hosted(message.upsert)) this.#local.broadcast(hosted)
   }
 
   #tellEngine(engine: string, message: ToEngine): void {

@@ -28,8 +28,8 @@ export class NodeState {
   #moduleStates: string[] = []
   readonly #functions = new Map<string, Of<'functions'>['upsert'][number]>()
   readonly #hosted = new Map<string, Of<'hosted'>>()
-  /** During a sync: what was known before it and was not told again yet. */
-  #stale: { functions: Set<string>; keySets: Set<string>; hosted: Set<string> } | null = null
+  /** During a sync: what was known before it and was not told again yet. What the node hosts it knows by itself. */
+  #stale: { functions: Set<string>; keySets: Set<string> } | null = null
 
   /** Engines can be started: they know what every one has to know first. */
   get complete(): boolean {
@@ -44,6 +44,11 @@ export class NodeState {
   /** The functions that engines know, by their keys. */
   functions(): string[] {
     return [...this.#functions.keys()]
+  }
+
+  /** Instances of these functions on the node: an engine that did not know a function has not kept them. */
+  hosted(functions: readonly { key: string }[]): ToEngine[] {
+    return functions.flatMap(({ key }) => this.#hosted.get(key) ?? [])
   }
 
   /** Notes a message, if it is one that lasts. */
@@ -72,7 +77,6 @@ export class NodeState {
         for (const key of message.remove) this.#functions.delete(key)
         return
       case 'hosted':
-        this.#stale?.hosted.delete(message.key)
         if (message.instances.length > 0) this.#hosted.set(message.key, message)
         else this.#hosted.delete(message.key)
     }
@@ -83,7 +87,6 @@ export class NodeState {
     this.#stale = {
       functions: new Set(this.#functions.keys()),
       keySets: new Set(this.#keySets.keys()),
-      hosted: new Set(this.#hosted.keys()),
     }
   }
 
@@ -96,7 +99,6 @@ export class NodeState {
     if (stale.functions.size > 0)
       messages.push({ type: 'functions', upsert: [], remove: [...stale.functions] })
     if (stale.keySets.size > 0) messages.push({ type: 'key-sets', upsert: [], remove: [...stale.keySets] })
-    for (const key of stale.hosted) messages.push({ type: 'hosted', key, instances: [] })
     for (const message of messages) this.record(message)
     return messages
   }

@@ -38,6 +38,7 @@ const MOST_HELD = 100_000
 /** A node that another process runs, as the control plane sees it through its stream. It outlives the stream for a while. */
 export class RemoteNode implements MeshNode {
   readonly name: string
+  readonly tellsHosted = true
   readonly #events: NodeEvents
   readonly #sets = new Map<string, RemoteSet>()
   /** What a node told of sets that nobody has claimed yet. */
