@@ -4,6 +4,7 @@ import type { MeshNode } from './mesh-node.ts'
 /** All nodes of a mesh. */
 export class MeshNodes {
   readonly #all: MeshNode[] = []
+  #workers: readonly MeshNode[] | null = null
   readonly #several: boolean
   /** Where an engine was found last. */
   readonly #byEngine = new Map<string, MeshNode>()
@@ -25,18 +26,21 @@ export class MeshNodes {
 
   add(node: MeshNode): void {
     this.#all.push(node)
+    this.#workers = null
   }
 
   /** What it hosted is on no node any more. */
   remove(node: MeshNode): void {
     this.#all.splice(this.#all.indexOf(node), 1)
+    this.#workers = null
     for (const [instance, host] of this.#hosts) if (host === node) this.#hosts.delete(instance)
     for (const [engine, at] of this.#byEngine) if (at === node) this.#byEngine.delete(engine)
   }
 
   /** Those that run instances. */
-  get workers(): MeshNode[] {
-    return this.#all.filter(({ runsInstances }) => runsInstances)
+  get workers(): readonly MeshNode[] {
+    this.#workers ??= this.#all.filter(({ runsInstances }) => runsInstances)
+    return this.#workers
   }
 
   /**
