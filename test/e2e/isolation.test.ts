@@ -1,6 +1,8 @@
 // A mesh whose instances are isolated: they call each other as their policies allow, and reach nothing past their sidecars.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { after, before, test } from 'node:test'
 import { WHERE_ISOLATED } from '../../src/runtime/isolation/isolation-testing.ts'
 import { startTestMesh, type TestMesh } from '../start-mesh.ts'
@@ -150,9 +152,10 @@ test('an instance that uses too much memory is replaced, and the log says why', 
   const { status } = await client.get('/eat', 'hog')
   assert.ok(status >= 500)
   await until(of, (id) => id !== undefined && id !== before)
-  const logs = await askMesh<{ text: string; instance: string }[]>(mesh, 'logs?function=test/hog&tail=100')
-  assert.match(
-    JSON.stringify(logs),
-    /the instance was killed: it used more memory than its limit, 134217728 bytes/,
-  )
+  const asked = request({ socketPath: mesh.adminSocket, path: '/v1/logs?function=test/hog&tail=100' })
+  asked.end()
+  const [answer] = await once(asked, 'response')
+  let logs = ''
+  for await (const part of answer.setEncoding('utf8')) logs += part
+  assert.match(logs, /the instance was killed: it used more memory than its limit, 134217728 bytes/)
 })
