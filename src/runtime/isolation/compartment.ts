@@ -4,7 +4,7 @@ import type { Launch } from '../launch.ts'
 import type { CompiledCode } from './compiled-code.ts'
 import type { ControlGroup } from './control-group.ts'
 import { type Entrance, enter, startWaiting } from './enter-compartment.ts'
-import { closedFolders, type InstanceView } from './instance-view.ts'
+import { type ClosedFolder, closedFolders, type InstanceView } from './instance-view.ts'
 import type { NameServer } from './name-server.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 
@@ -38,6 +38,8 @@ export interface CompartmentParts {
   group: ControlGroup
   view: InstanceView
   compiled: CompiledCode
+  /** A closed folder is opened to the instance. */
+  opened(folder: ClosedFolder): void
   nameServer: NameServer
   user: number
   nsenter: string
@@ -104,6 +106,7 @@ export function createCompartment(parts: CompartmentParts): Compartment {
       }
       // What is covered for it, a process cannot get by waiting inside.
       const inside = readable.closed.length === 0 && isAlive(waiting) ? waiting : null
+      readable.closed.forEach(parts.opened)
       if (inside === null) waiting?.kill('SIGKILL')
       waiting = null
       return { ok: true, launch: { ...enter(launch, entrance, readable.closed, inside), explain } }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, statSync } from 'node:fs'
+import { closeSync, openSync, realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { INSIDE } from './packet-filter.ts'
 import { TOOL_ENVIRONMENT } from './system-tool.ts'
@@ -20,7 +20,7 @@ export interface InstanceView {
 export const VIEW_FOLDER = '/run/mayfly-view'
 /** Where instances see the folder of compiled code. */
 export const COMPILED_FOLDER = '/run/mayfly-compiled'
-const READY_MS = 20_000
+const READY_MS = 60_000
 
 // Mounts that are made and removed on the machine show here, too (slave), so that nothing is held longer than there.
 // /etc is covered by an overlay because what it says of names may be a link into /run, or missing.
@@ -95,6 +95,8 @@ export function untilReady(
 /** A folder that others may not enter though files in it are needed, and the folders in it that are in the way, too. */
 export interface ClosedFolder {
   path: string
+  /** What is needed there, for example. */
+  file: string
   /** Those that are to be entered, each above those in it. */
   enter: string[]
 }
@@ -114,12 +116,15 @@ export function closedFolders(files: readonly string[], folders: readonly string
         problem: `${path} may be read by its owner alone, and instances are users of their own: chmod o+r ${path}`,
       }
     }
-    let top: ClosedFolder | null = null
-    for (const folder of ancestors(isFile ? dirname(path) : path)) {
-      if ((statSync(folder).mode & 0o001) !== 0) continue
-      top ??= closed.get(folder) ?? { path: folder, enter: [] }
-      closed.set(top.path, top)
-      if (!top.enter.includes(folder)) top.enter.push(folder)
+    // Where the path leads by links is to be entered, too.
+    for (const place of new Set([path, realpathSync(path)])) {
+      let top: ClosedFolder | null = null
+      for (const folder of ancestors(isFile ? dirname(place) : place)) {
+        if ((statSync(folder).mode & 0o001) !== 0) continue
+        top ??= closed.get(folder) ?? { path: folder, file: path, enter: [] }
+        closed.set(top.path, top)
+        if (!top.enter.includes(folder)) top.enter.push(folder)
+      }
     }
   }
   return { ok: true, closed: [...closed.values()] }

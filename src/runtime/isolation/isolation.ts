@@ -6,12 +6,13 @@ import { type Compartment, createCompartment, MOST_PROCESSES } from './compartme
 import { type CompiledCode, type CompiledCodeCounters, createCompiledCode } from './compiled-code.ts'
 import { makeGroup, parentFolders, removeGroups } from './control-group.ts'
 import { findGroupLayout, type GroupLayout } from './control-group-layout.ts'
-import { COMPILED_FOLDER, type InstanceView, makeView } from './instance-view.ts'
+import { type ClosedFolder, COMPILED_FOLDER, type InstanceView, makeView } from './instance-view.ts'
 import { mountControlGroups } from './mount-control-groups.ts'
 import { type NameServerCounters, openNameServer } from './name-server.ts'
 import { makeNamespace } from './network-namespace.ts'
 import { startTidier } from './range-tidier.ts'
 import { findTool, runTool, TOOLS } from './system-tool.ts'
+import { tryCompartment } from './try-compartment.ts'
 
 export type CompartmentOutcome = { ok: true; compartment: Compartment } | { ok: false; problem: string }
 
@@ -108,6 +109,15 @@ function createIsolation(parts: Parts, options: IsolationOptions): Isolation {
   const tidier = startTidier(range, parentFolders(layout, parent), notice)
   /** Of a process that was killed together with its tidier. */
   const leftOver = removeGroups(layout, parent).then(() => removeInterfaces(range))
+  /** Closed folders that the operator has been told of. */
+  const told = new Set<string>()
+  const opened = ({ path, file }: ClosedFolder) => {
+    if (told.has(path) || told.size === MOST_TOLD) return
+    told.add(path)
+    notice(
+      `${file} lies in ${path}, which its owner alone may enter: instances that need it may read what others may there, at some 30 ms for each start (chmod o+x spares that)`,
+    )
+  }
   let whenEmpty: (() => void) | null = null
   let closed: Promise<void> | null = null
 
@@ -146,6 +156,7 @@ function createIsolation(parts: Parts, options: IsolationOptions): Isolation {
         group,
         view,
         compiled,
+        opened,
         nameServer: named.server,
         user: range.firstUser + index,
         nsenter,
@@ -193,6 +204,8 @@ function createIsolation(parts: Parts, options: IsolationOptions): Isolation {
   }
 }
 
+const MOST_TOLD = 100
+
 const NOTHING_YET: IsolationCounters = {
   inUse: 0,
   made: 0,
@@ -217,33 +230,11 @@ async function removeInterfaces(range: ClaimedRange): Promise<void> {
     if (name.startsWith(range.interfacePrefix)) await runTool(ip, ['link', 'del', name])
 }
 
-/** Starts a process as instances are, which must find what they find. */
+/** What does not work of a compartment on this machine; null: all does. */
 async function tryOne(isolation: Isolation): Promise<string | null> {
   const made = await isolation.make()
   if (!made.ok) return made.problem
-  const { compartment } = made
-  try {
-    const limited = compartment.limit({
-      requests: { cpuMillis: 100, memoryBytes: null },
-      limits: { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 },
-    })
-    if (limited !== null) return limited
-    const launch = {
-      command: '/bin/sh',
-      args: ['-c', 'test "$(id -u)" = "$1"', 'sh', String(compartment.user)],
-    }
-    const entered = compartment.enter({
-      ...launch,
-      files: ['/bin/sh'],
-      cwd: '/',
-      environment: { PATH: '/usr/bin:/bin' },
-      announcesPort: false,
-    })
-    if (!entered.ok) return entered.reason
-    const { command, args, input } = entered.launch
-    const ran = await runTool(command, args, input)
-    return ran.ok ? null : `a process that is shut in: ${ran.problem}`
-  } finally {
-    compartment.release()
-  }
+  const problem = await tryCompartment(made.compartment)
+  made.compartment.release()
+  return problem
 }

@@ -19,7 +19,7 @@ export interface NetworkNamespace {
   close(): void
 }
 
-const READY_MS = 20_000
+const READY_MS = 60_000
 const OUTER_MAC = '02:00:00:00:00:01'
 const INNER_MAC = '02:00:00:00:00:02'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 /** Where tools of the system are, besides the PATH: an operator's often lacks the sbin folders. */
 const FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin']
 /** A tool that takes longer has failed. */
-const TIMEOUT_MS = 20_000
+const TIMEOUT_MS = 60_000
 const MOST_SAID = 2_000
 
 /** The programs that isolation needs, with the packages of Debian that have them. */
