@@ -47,7 +47,7 @@ export class InstancePlaces {
   /** Nodes have come or gone. */
   nodesChanged(): void {
     const change = this.#update()
-    this.#rooms.freed()
+    this.#rooms.freed('all')
     if (change.added.length + change.removed.length === 0) return
     const found = foundBySet(change.added)
     for (const set of this.#sets) set.nodesChanged(change.removed, found)

@@ -1,5 +1,5 @@
 import type { MeshNode } from './mesh-node.ts'
-import type { Amounts, Place } from './placement-choice.ts'
+import { type Amounts, fits, type Place } from './placement-choice.ts'
 
 /** What an instance that asks for nothing counts for in how full a node is, as in Kubernetes' scheduler. */
 const UNSAID: Amounts = { cpuMillis: 100, memoryBytes: 200 * 2 ** 20 }
@@ -64,8 +64,11 @@ export interface RoomsChange {
 /** The nodes that run instances, with their room; and who waits for some of it. */
 export class NodeRooms {
   #rooms: NodeRoom[] = []
-  readonly #waiting = new Set<() => void>()
-  #calling = false
+  /** Who waits for room, with what an instance of theirs asks for. */
+  readonly #waiting = new Map<() => void, Amounts>()
+  /** Nodes that have more room since the last look at who waits; 'all': each may. */
+  #freed: Set<NodeRoom> | 'all' = new Set()
+  #looking = false
 
   get all(): readonly NodeRoom[] {
     return this.#rooms
@@ -88,20 +91,29 @@ export class NodeRooms {
     return { added, removed: [...before.values()] }
   }
 
-  /** `call` is called once when there may be room. */
-  wait(call: () => void): void {
-    this.#waiting.add(call)
+  /** `call` is called once when there may be room for an instance that asks for so much. */
+  wait(asked: Amounts, call: () => void): void {
+    this.#waiting.set(call, asked)
   }
 
-  /** There may be room where there was none. Who has waited longest is called first. */
-  freed(): void {
-    if (this.#calling || this.#waiting.size === 0) return
-    this.#calling = true
-    queueMicrotask(() => {
-      this.#calling = false
-      const waiting = [...this.#waiting]
-      this.#waiting.clear()
-      for (const call of waiting) call()
-    })
+  /** There may be room on a node, or on any. Who has waited longest is called first. */
+  freed(room: NodeRoom | 'all'): void {
+    if (this.#waiting.size === 0) return
+    if (room === 'all') this.#freed = 'all'
+    else if (this.#freed !== 'all') this.#freed.add(room)
+    if (this.#looking) return
+    this.#looking = true
+    queueMicrotask(() => this.#look())
+  }
+
+  #look(): void {
+    const freed = this.#freed
+    this.#freed = new Set()
+    this.#looking = false
+    for (const [call, asked] of [...this.#waiting]) {
+      if (freed !== 'all' && ![...freed].some((room) => room.schedulable && fits(asked, room))) continue
+      this.#waiting.delete(call)
+      call()
+    }
   }
 }

@@ -131,6 +131,13 @@ const SURPLUS: [
   ],
   ['one that is not ready yet', { a: {}, b: {} }, { a: 1, b: 1 }, { b: 1 }, 'a'],
   [
+    'one that is not ready yet, rather than one that serves where none may start',
+    { a: {}, b: { schedulable: false } },
+    { a: 1, b: 2 },
+    { b: 2 },
+    'a',
+  ],
+  [
     'the fullest',
     { a: { has: [1000, 100], taken: [800, 0] }, b: { has: [1000, 100], taken: [300, 0] } },
     { a: 1, b: 1 },

@@ -55,8 +55,8 @@ export function choosePlace<P extends Place>(
 }
 
 /**
- * Which place gives up an instance where there is one too many: first those where none may start, then of the zone and the
- * place with the most; of equals one that has instances which are not ready yet, then the fullest, then the last.
+ * Which place gives up an instance where there is one too many: first one that has some which are not ready yet, since ready ones
+ * serve; then where none may start; then of the zone and the place with the most; of equals the fullest, then the last.
  */
 export function chooseSurplus<P extends Place>(held: readonly Held<P>[]): P | null {
   const { zones } = counts(held)
@@ -65,10 +65,10 @@ export function chooseSurplus<P extends Place>(held: readonly Held<P>[]): P | nu
   for (const { place, count, ready } of held) {
     if (count === 0) continue
     const here = [
+      count > ready ? 1 : 0,
       place.schedulable ? 0 : 1,
       zones.get(place.zone)!,
       count,
-      count > ready ? 1 : 0,
       tenths(place),
     ]
     if (best && compare(here, rank) < 0) continue

@@ -168,7 +168,7 @@ class World {
     )
     this.placed.nodesChanged(change.removed, sets)
     for (const one of change.removed) this.sets.delete(one.name)
-    this.rooms.freed()
+    this.rooms.freed('all')
     // It tells of them before anything else happens.
     for (let i = 0; i < found; i++) this.sets.get(added)!.bring('ready')
     await settled()
@@ -347,6 +347,48 @@ test('room that another revision gives back is taken; what is stopping still has
   await world.wants(2)
   assert.deepEqual(world.all(), { a: 2 })
   assert.equal(world.room('a').taken.cpuMillis, 800)
+})
+
+test('what was ordered on a node takes its room until the set is drained, also if the node never tells of it', async () => {
+  const world = new World({ a: { cpus: 1 } }, 400)
+  await world.wants(2)
+  const set = world.sets.get('a')!
+  set.live.length = 0
+  const drained = world.placed.drain()
+  assert.equal(world.room('a').taken.cpuMillis, 800)
+  await drained
+  assert.equal(world.room('a').taken.cpuMillis, 0)
+})
+
+test('while nodes are drained and opened again, no fewer are ready than are wanted', async () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('close' as const), node: fc.nat(3), draining: fc.boolean() }),
+    fc.record({ kind: fc.constant('open' as const), node: fc.nat(3) }),
+    fc.record({ kind: fc.constant('ready' as const), node: fc.nat(3), most: fc.nat(2) }),
+    fc.record({ kind: fc.constant('settle' as const) }),
+  )
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 8 }),
+      fc.array(step, { maxLength: 40 }),
+      async (wanted, steps) => {
+        const world = new World({ n0: { cpus: 2 }, n1: { cpus: 2 }, n2: { cpus: 1 }, n3: {} }, 500)
+        await world.wants(wanted)
+        await world.ready()
+        for (const one of steps) {
+          if (one.kind === 'close') await world.close(`n${one.node}`, one.draining)
+          else if (one.kind === 'open') await world.close(`n${one.node}`, false, false)
+          else if (one.kind === 'ready') world.sets.get(`n${one.node}`)?.ready(one.most)
+          else for (const set of world.sets.values()) set.settle()
+          await settled()
+          const ready = [...world.sets.values()]
+            .flatMap(({ live }) => live)
+            .filter(({ state }) => state === 'ready')
+          assert.ok(ready.length >= wanted, `${ready.length} of ${wanted}`)
+        }
+      },
+    ),
+  )
 })
 
 test('servers that others run are spoken for by one node, and by another when that is lost or drained', async () => {

@@ -112,8 +112,16 @@ export class PlacedSet implements InstanceSet {
   drain(): Promise<void> {
     this.#desired = 0
     this.#lack(null)
-    this.#drained ??= Promise.all(Array.from(this.#shares.values(), ({ set }) => set.drain())).then(() => {})
+    this.#drained ??= Promise.all(Array.from(this.#shares.values(), (share) => this.#drain(share))).then(
+      () => {},
+    )
     return this.#drained
+  }
+
+  async #drain(share: Share): Promise<void> {
+    await share.set.drain()
+    share.count = 0
+    this.#account(share)
   }
 
   /** Not within a call of a set about its instances, which is in the midst of something. */
@@ -183,12 +191,13 @@ export class PlacedSet implements InstanceSet {
     const all = share.set.instances().length
     const running = up(share)
     const stopping = all > 0 ? all - running : 0
-    const held = this.#drained ? all : Math.max(share.count, running) + stopping
+    // Of what is drained, what was ordered may be there though nothing is heard of it yet.
+    const held = this.#drained ? Math.max(share.count, all) : Math.max(share.count, running) + stopping
     if (held === share.held) return
     share.place.take(this.#asked, held - share.held)
     const less = held < share.held
     share.held = held
-    if (less) this.#parts.rooms.freed()
+    if (less) this.#parts.rooms.freed(share.place)
   }
 
   /** Makes a share of what the node had before it joined. */
@@ -203,6 +212,7 @@ export class PlacedSet implements InstanceSet {
     if (known) return known
     const set = this.#parts.create(room, () => {
       share.brought = 0
+      if (this.#drained) share.count = Math.min(share.count, set.instances().length)
       this.#endWhereNoneStarts(share)
       this.#account(share)
       this.#placeSoon()
@@ -229,7 +239,7 @@ export class PlacedSet implements InstanceSet {
       this.#lacking = null
       return
     }
-    this.#parts.rooms.wait(this.#retry)
+    this.#parts.rooms.wait(this.#asked, this.#retry)
     if (this.#lacking) {
       this.#lacking.reason = reason
       return
