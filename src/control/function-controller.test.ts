@@ -39,6 +39,7 @@ class TestSet {
   readonly live: LiveInstance[] = []
   desired = 0
   drained = false
+  failure: { reason: string; retryAt: number } | null = null
   #serial = 0
   #gone: (() => void)[] = []
 
@@ -101,7 +102,7 @@ function world(written: Written = {}, engines = ['a'], adopted = 0) {
           setDesired: (count) => {
             set.desired = count
           },
-          failure: () => null,
+          failure: () => set.failure,
           drain: () => set.drain(),
         }
       },
@@ -297,4 +298,21 @@ test('instances that a node brings stay where the load is not known yet, and els
   mock.timers.tick(60_001)
   adopted.controller.keep(5)
   assert.deepEqual(desired(adopted.sets), [3])
+})
+
+test('who waits after all engines were told that nothing starts is told as well, until it is tried again', () => {
+  const { sets, sent, demand } = world()
+  demand('a', 1)
+  const failing = () => sent.filter(({ message }) => message.type === 'failing').map(({ to }) => to)
+  assert.deepEqual(failing(), [])
+  sets[0]!.failure = { reason: 'no room', retryAt: Date.now() + 1_000 }
+  demand('b', 1)
+  assert.deepEqual(failing(), ['b'])
+  mock.timers.tick(1_000)
+  demand('b', 1)
+  assert.deepEqual(failing(), ['b'])
+  sets[0]!.failure = { reason: 'no room', retryAt: Date.now() + 1_000 }
+  sets[0]!.ready()
+  demand('b', 1)
+  assert.deepEqual(failing(), ['b'], 'another instance serves')
 })
