@@ -10,7 +10,6 @@ import { HTTP_SIZE, HTTP_TRUSTED_PROXIES } from './layout/http.ts'
 import { SECTION_HTTP } from './layout/policy.ts'
 import {
   DIRECTION_INBOUND,
-  DIRECTION_INGRESS,
   IN_PEER_LEN,
   IN_PEER_PTR,
   IN_SOURCE_IP,
