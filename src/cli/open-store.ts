@@ -13,7 +13,7 @@ import { openAuthorityFolder } from '../control/authority-folder.ts'
 import { CertificateAuthority } from '../control/certificate-authority.ts'
 import { type Leadership, soleLeadership } from '../control/leadership.ts'
 import { LeaseLeadership } from '../control/leadership-lease.ts'
-import { sealedAuthority } from '../control/sealed-authority.ts'
+import { checkSealed, sealedAuthority } from '../control/sealed-authority.ts'
 import { readBackup } from '../control/store/backup-file.ts'
 import { EtcdClient } from '../control/store/etcd-client.ts'
 import { forgetHistory } from '../control/store/etcd-history.ts'
@@ -51,24 +51,32 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 
 async function openFile({ data, authorityKey, restore }: OpenStoreOptions): Promise<OpenedStore> {
   const file = join(data, 'store.sqlite')
-  if (restore !== undefined) restoreFile(restore, file)
+  if (restore !== undefined) restoreFile(restore, file, authorityKey)
   const store = await openSqliteStore(file)
-  // A backup that was made of a shared store has the authority in it.
-  const shared = (await store.get('authority')) !== null
-  const authority = await CertificateAuthority.open(
-    shared ? { keys: await sealedAuthority(store, authorityKey) } : { folder: join(data, 'authority') },
-  )
-  return { store, authority, leadership: soleLeadership(), close: () => store.close() }
+  try {
+    const authority = await fileAuthority(store, data, authorityKey)
+    return { store, authority, leadership: soleLeadership(), close: () => store.close() }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** A store that was restored from a shared one has its authority in it. */
+async function fileAuthority(store: Store, data: string, key: string): Promise<CertificateAuthority> {
+  const isShared = (await store.get('authority')) !== null
+  const place = isShared ? { keys: await sealedAuthority(store, key) } : { folder: join(data, 'authority') }
+  return CertificateAuthority.open(place)
 }
 
 /** A backup is a store as it is; it becomes ours whole or not at all. */
-function restoreFile(backup: string, file: string): void {
+function restoreFile(backup: string, file: string, authorityKey: string): void {
   if (existsSync(file))
     throw new StoreError(
       'unavailable',
       `--restore: ${file} is there already: name an empty folder with --data`,
     )
-  readBackup(backup)
+  checkSealed(readBackup(backup), authorityKey)
   const partial = `${file}.restore`
   try {
     copyFileSync(backup, partial)
@@ -90,7 +98,9 @@ async function openEtcd(
     // Nobody leads yet; each of these commits is on condition that there is nothing.
     const first = await openEtcdStore({ client, prefix })
     if (restore !== undefined) {
-      const filled = await first.fill(readBackup(restore))
+      const entries = readBackup(restore)
+      checkSealed(entries, authorityKey)
+      const filled = await first.fill(entries)
       if (!filled.ok)
         throw new StoreError(
           'unavailable',

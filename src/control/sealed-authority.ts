@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import type { AuthorityKeys, StoredKey } from './authority-folder.ts'
-import { type Store, StoreError } from './store/store.ts'
+import { type Entry, type Store, StoreError } from './store/store.ts'
 
 // Where several control planes share a store, the certificate authority's certificates lie there in the clear and its private
 // keys sealed (AES-256-GCM) by a key that is in a file of each control plane's machine and never in the store: who can read the
@@ -66,6 +66,15 @@ export async function sealedAuthority(store: Store, file: string): Promise<Autho
       throw new StoreError('unavailable', `the certificate authority could not be kept: ${reason}: try again`)
     },
   }
+}
+
+/** Throws where what a backup holds of an authority cannot be opened by the key in `file`. */
+export function checkSealed(backup: readonly Entry[], file: string): void {
+  const entry = backup.find(({ key }) => key === KEY)
+  if (!entry) return
+  const { root, intermediate } = JSON.parse(entry.value) as SealedAuthority
+  const secret = readKey(file, true)
+  for (const sealed of [root, intermediate]) unseal(sealed, secret, file)
 }
 
 function makeKey(file: string): void {
