@@ -69,8 +69,12 @@ export function compileMesh(
 
 export type MeshCompilation = { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] }
 
-/** What policies are compiled from. */
-export function viewOf(resources: readonly Resource[], overrides: Partial<MeshView['config']>): MeshView {
+/** What policies are compiled from; `specOf` gives the functions that are known to be as they were. */
+export function viewOf(
+  resources: readonly Resource[],
+  overrides: Partial<MeshView['config']>,
+  specOf: (service: Resource) => FunctionSpec | undefined = () => undefined,
+): MeshView {
   const config = { ...meshConfigOf(resources), ...overrides }
   const configSource = ofKind(resources, 'MeshConfig')[0]?.source
   return {
@@ -85,7 +89,9 @@ export function viewOf(resources: readonly Resource[], overrides: Partial<MeshVi
     virtualServices: ofKind(resources, 'VirtualService'),
     telemetries: ofKind(resources, 'Telemetry'),
     wasmPolicies: ofKind(resources, 'WasmPolicy'),
-    functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
+    functions: ofKind(resources, 'Service').map(
+      (service) => specOf(service) ?? toFunctionSpec(service, config),
+    ),
   }
 }
 
@@ -117,9 +123,7 @@ export function compileView(
     else note(policy.errors)
   }
   if (errors.size > 0 || !gateway.ok || !modules.ok) return { ok: false, errors: [...errors.values()] }
-  const policies = copyOf(
-    resources.filter(({ kind }) => kind !== 'Service' && kind !== 'MeshConfig').map(policyName),
-  )
+  const policies = resources.filter(({ kind }) => kind !== 'Service' && kind !== 'MeshConfig').map(policyName)
   const compiled: CompiledMesh = {
     config: view.config,
     policies,
@@ -158,8 +162,14 @@ function detached({ policy, ...rest }: CompiledFunction): CompiledFunction {
   return { ...copyOf(rest), policy: { bytes, ...copyOf(names) } }
 }
 
-function policyName({ kind, metadata, source }: Resource): PolicyName {
-  return { kind, namespace: metadata.namespace, name: metadata.name, source }
+const policyNames = new WeakMap<Resource, PolicyName>()
+
+function policyName(resource: Resource): PolicyName {
+  const { kind, metadata, source } = resource
+  const name =
+    policyNames.get(resource) ?? copyOf({ kind, namespace: metadata.namespace, name: metadata.name, source })
+  policyNames.set(resource, name)
+  return name
 }
 
 /** What MeshConfig does not set is set here. */

@@ -19,7 +19,7 @@ export function recompileMesh(
   touched: readonly Resource[],
   overrides: Partial<CompiledMesh['config']> = {},
 ): MeshCompilation {
-  const view = viewOf(resources, overrides)
+  const view = viewOf(resources, overrides, unchangedSpecs(before, touched))
   const { rootNamespace } = view.config
   const routed = resources.some(({ kind }) => ROUTING.has(kind))
   const wide = touched.some((resource) => concernsAll(resource, rootNamespace, routed))
@@ -33,6 +33,20 @@ export function recompileMesh(
     }
   }
   return compileView(view, resources, known)
+}
+
+/** The functions as they were, but for those that were written anew; none where what all of them are made with is another. */
+function unchangedSpecs(
+  before: CompiledMesh,
+  touched: readonly Resource[],
+): (service: Resource) => FunctionSpec | undefined {
+  if (touched.some(({ kind }) => kind === 'MeshConfig')) return () => undefined
+  const written = new Set(touched.filter(({ kind }) => kind === 'Service').map(keyOf))
+  return (service) => (written.has(keyOf(service)) ? undefined : before.functions.get(keyOf(service))?.spec)
+}
+
+function keyOf({ metadata }: Resource): string {
+  return `${metadata.namespace}/${metadata.name}`
 }
 
 /** Kinds that name functions of any namespace. */
