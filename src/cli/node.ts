@@ -1,16 +1,20 @@
 import { availableParallelism, hostname } from 'node:os'
 import type { Command } from 'commander'
-import { isolateOption } from './isolate-option.ts'
+import { addIsolateOptions } from './isolate-option.ts'
 import type { NodeCommandOptions } from './run-node.ts'
 
 export function addNode(program: Command): void {
-  roleCommand(program, 'node', 'run instances of functions on this machine for a mesh over several machines')
+  const command = roleCommand(
+    program,
+    'node',
+    'run instances of functions on this machine for a mesh over several machines',
+  )
+  addIsolateOptions(command, 'auto')
     .option(
       '--listen <addr:port>',
       'where other nodes reach its functions; port 0: any free one',
       '127.0.0.1:0',
     )
-    .addOption(isolateOption('auto'))
     .option('--reserve-cpu <quantity>', 'CPU that instances may not ask for, as 500m', '0')
     .option('--reserve-memory <quantity>', 'memory that instances may not ask for, as 512Mi', '0')
     .addHelpText(

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import { NodeAgent } from '../control/nodes/node-agent.ts'
 import { stayAttached } from '../control/nodes/node-client.ts'
 import { createRuntime } from '../runtime/runtime.ts'
-import { type IsolateMode, isolationFor } from './isolate-option.ts'
+import { type IsolateOptions, isolationFor } from './isolate-option.ts'
 import { nodeCapacity } from './node-capacity.ts'
 import { joinCluster, NodeIdentity } from './node-identity.ts'
 import { fail } from './output.ts'
@@ -11,7 +11,7 @@ import { ALLOCATOR, spawnEngine } from './spawn-engine.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
 
-export interface NodeCommandOptions {
+export interface NodeCommandOptions extends IsolateOptions {
   server: string[]
   token?: string
   data: string
@@ -22,7 +22,6 @@ export interface NodeCommandOptions {
   reserveCpu?: string
   reserveMemory?: string
   gateway?: string
-  isolate?: IsolateMode
 }
 
 export async function runNode(options: NodeCommandOptions, isGateway: boolean): Promise<void> {
@@ -38,7 +37,7 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
   Object.assign(process.env, ALLOCATOR)
   const file = join(resolve(options.data), 'node.json')
   const identity = await joined(file, options)
-  const isolation = isGateway ? null : await isolationFor(options.isolate ?? 'auto', notice)
+  const isolation = isGateway ? null : await isolationFor(options, notice)
   const runtime = isGateway ? null : createRuntime({ keeperLost: notice, isolation })
   const ended = new AbortController()
   const agent = new NodeAgent({

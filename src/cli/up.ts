@@ -6,7 +6,7 @@ import { startAdminServer } from '../control/admin-server.ts'
 import { type ManifestFile, watchManifestFolder } from '../control/manifest-folder.ts'
 import { adminHandlers } from './admin-handlers.ts'
 import { ownSocket } from './admin-socket.ts'
-import { type IsolateMode, isolateOption, isolationFor } from './isolate-option.ts'
+import { addIsolateOptions, type IsolateOptions, isolationFor } from './isolate-option.ts'
 import { compileFiles, loadFolder, readProblem } from './load-folder.ts'
 import { type ServedMetrics, serveMetrics } from './mesh-metrics.ts'
 import { MOST_NODES, type NodeOptions } from './node-plans.ts'
@@ -18,7 +18,7 @@ import { type ConfigOverrides, defaultEngines, type RunningMesh, startMesh } fro
 import { startEnginesAhead } from './spawn-engine.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 
-interface UpOptions {
+interface UpOptions extends IsolateOptions {
   gateway: string
   defaultAuthorization?: 'allow' | 'deny'
   readyFile?: string
@@ -28,11 +28,10 @@ interface UpOptions {
   authority?: string
   certificateLifetime?: string
   state?: string
-  isolate: IsolateMode
 }
 
 export function addUp(program: Command): void {
-  program
+  const command = program
     .command('up')
     .description(
       'run a whole mesh on this machine from a folder of manifests; changed manifests are applied live',
@@ -70,10 +69,10 @@ export function addUp(program: Command): void {
       '--state <place>',
       'where it is kept what rate limits let through: a folder, or redis://HOST:PORT of a Valkey or Redis server that several meshes share (default: a folder of its own below ~/.local/state/mayfly)',
     )
-    .addOption(isolateOption('off'))
     .option('--ready-file <file>', 'written as JSON once traffic is accepted')
     .addHelpText('after', EXAMPLES)
     .action(up)
+  addIsolateOptions(command, 'off')
 }
 
 /** The port at which Istio's agents serve the metrics of a pod. */
@@ -107,7 +106,7 @@ async function up(dir: string, options: UpOptions): Promise<void> {
   if (!socket.ok) fail(socket.message)
   const quota = new LazyQuota(state.place, notice)
   await quota.begin([...loaded.mesh.functions.values()].flatMap(({ quotaLimits }) => quotaLimits))
-  const isolation = await isolationFor(options.isolate, notice)
+  const isolation = await isolationFor(options, notice)
   const started = await startMesh(
     loaded.mesh,
     gateway,
