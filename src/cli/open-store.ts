@@ -115,6 +115,7 @@ async function openEtcd(
       prefix,
       permission: () => leadership.permission(),
       fenced: () => leadership.fenced(),
+      outdated: (why) => leadership.retire(why),
     })
     const authority = await CertificateAuthority.open({ keys: await sealedAuthority(store, authorityKey) })
     const layout = new EtcdLayout(prefix)

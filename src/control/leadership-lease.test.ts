@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import { EtcdServer } from '../../scripts/etcd.ts'
 import { LeaseLeadership } from './leadership-lease.ts'
 import { EtcdClient } from './store/etcd-client.ts'
-import { bytesOf, EtcdLayout } from './store/etcd-layout.ts'
+import { bytesOf, EtcdLayout, put } from './store/etcd-layout.ts'
 import { type EtcdStore, openEtcdStore } from './store/etcd-store.ts'
 
 let server: EtcdServer
@@ -46,6 +46,7 @@ function election() {
       prefix,
       permission: () => leadership.permission(),
       fenced: () => leadership.fenced(),
+      outdated: (why) => leadership.retire(why),
     })
     await leadership.begin(`https://${name}:1`, {
       gained: async () => {
@@ -112,6 +113,26 @@ test('one whose key is gone leads no more from its next commit on, and nothing o
   assert.equal(await two.store.get('late'), null)
   await one.close()
   await two.close()
+})
+
+test('one whose schema was brought up by a newer Mayfly lets that one lead, and says why', async () => {
+  const { prefix, until, enter } = election()
+  const one = await enter('one')
+  const { schema } = new EtcdLayout(prefix)
+  await one.client.call(({ kv }) =>
+    kv.txn({ success: [put(schema, JSON.stringify({ program: 'mayfly', version: 1 }))] }),
+  )
+  const two = await enter('two')
+  assert.equal(two.leadership.leads, false)
+  const late = await commit(one, 'late')
+  assert.ok(!late.ok && late.kind === 'unavailable' && /newer Mayfly/.test(late.reason))
+  await until('one leads no more')
+  await until('two leads')
+  assert.match(one.leadership.problem ?? '', /newer Mayfly.*start this one anew/)
+  assert.ok((await commit(two, 'a')).ok)
+  await two.close()
+  assert.equal(one.leadership.leads, false)
+  await one.close()
 })
 
 test('while etcd is silent nobody leads for longer than the lease, and somebody does soon after it is back', async () => {

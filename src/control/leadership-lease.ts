@@ -47,6 +47,8 @@ export class LeaseLeadership implements Leadership {
   #term = new AbortController()
   #leader: string | null = null
   #problem: string | null = null
+  /** Why this one strives to lead no more. */
+  #retired: string | null = null
 
   constructor({ client, prefix, ttl = TTL, notice }: LeaseLeadershipOptions) {
     this.#client = client
@@ -64,17 +66,25 @@ export class LeaseLeadership implements Leadership {
   }
 
   get problem(): string | null {
-    return this.#problem
+    return this.#retired ?? this.#problem
   }
 
   /** For the store: whether a commit may be tried, and the fence that etcd holds it to. */
   permission(): Permission {
     if (this.#fence !== null && this.leads) return { ok: true, fence: this.#fence }
+    if (this.#retired !== null) return { ok: false, reason: this.#retired }
     return { ok: false, reason: standsBy(this.#fence === null ? this.#leader : null) }
   }
 
   /** For the store: a commit found the fence gone. */
   fenced(): void {
+    this.#term.abort()
+  }
+
+  /** For the store: this process may write to it no more, so another should lead. */
+  retire(why: string): void {
+    if (this.#retired === null) this.#notice(why)
+    this.#retired = why
     this.#term.abort()
   }
 
@@ -92,7 +102,7 @@ export class LeaseLeadership implements Leadership {
 
   async #run(server: string, events: LeadershipEvents, known: () => void): Promise<void> {
     while (!this.#closed.signal.aborted) {
-      const won = await this.#tryToWin(server)
+      const won = this.#retired === null && (await this.#tryToWin(server))
       if (won) await this.#lead(server, events, known)
       else known()
       await pause(LOOK_MS, undefined, { signal: this.#closed.signal }).catch(() => {})

@@ -39,6 +39,8 @@ export interface EtcdCommitsOptions {
   permission(): Permission
   /** The fence did not hold. */
   fenced(): void
+  /** The schema is another one: this process may write no more. */
+  outdated(why: string): void
 }
 
 /** After that, in milliseconds, a commit of which etcd has not said what became of it is given up. */
@@ -161,12 +163,13 @@ export class EtcdCommits {
 
   /** A transaction's conditions did not hold: somebody else committed, leads, or has changed the schema. */
   async #refused(fence: Fence | null): Promise<Try> {
-    const { client, layout, schema, fenced } = this.#options
+    const { client, layout, schema, fenced, outdated } = this.#options
     const success = [read(layout.schema), ...(fence ? [read(fence.key)] : [])]
     const answer = await client.call(({ kv }, options) => kv.txn({ success }, options))
     const [there, leader] = keyValues(answer)
     if (Number(there?.modRevision ?? 0) !== schema) {
       const reason = `etcd: ${layout.schema} has changed: a newer Mayfly has taken the store over, or it was emptied: start this one anew`
+      outdated(reason)
       return { kind: 'done', commit: unavailable(reason) }
     }
     if (fence && Number(leader?.createRevision ?? 0) !== fence.created) {

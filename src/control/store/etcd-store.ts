@@ -26,6 +26,8 @@ export interface EtcdStoreOptions {
   permission?(): Permission
   /** A commit was refused since its fence is gone. */
   fenced?(): void
+  /** The store has another schema than when it was opened: nothing can be committed any more. */
+  outdated?(why: string): void
 }
 
 /** Commits that may wait for etcd at once; one more is refused. */
@@ -34,9 +36,10 @@ const MOST_WAITING = 10_000
 /** Opens the store under a prefix of an etcd cluster, made where there is none. Throws a StoreError. Closing it leaves the client open. */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const { client, permission = () => ({ ok: true, fence: null }), fenced = () => {} } = options
+  const outdated = (why: string) => options.outdated?.(why)
   const layout = new EtcdLayout(options.prefix)
   const schema = await prepareSchema(client, layout)
-  const commits = new EtcdCommits({ client, layout, schema, permission, fenced })
+  const commits = new EtcdCommits({ client, layout, schema, permission, fenced, outdated })
   const { revision } = await readEntries(client, layout, [])
   return new EtcdStore(client, layout, commits, revision)
 }
