@@ -63,10 +63,13 @@ function judge(changes: readonly Change[], learned: readonly Learned[]): Omit<Po
   const nodesTold: number[] = []
   for (const [key, own] of byKey) {
     for (const [i, { sent, returned }] of own.entries()) {
-      const until = own[i + 1]?.sent ?? Number.POSITIVE_INFINITY
+      const next = own[i + 1]
+      // Of two at once nodes may hear in one message; then the later one is looked at.
+      if (next && next.sent <= returned) continue
+      const until = next?.sent ?? Number.POSITIVE_INFINITY
       const after = (told.get(key) ?? []).filter(({ at }) => at >= sent && at < until)
       if (after.length === 0) throw new Error(`no node was told of a change of ${key}`)
-      nodesTold.push(after.length)
+      nodesTold.push(new Set(after.map(({ node }) => node)).size)
       lags.push(Math.max(0, Math.max(...after.map(({ at }) => at)) - returned))
     }
   }
