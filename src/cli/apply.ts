@@ -17,7 +17,8 @@ export function addApply(program: Command): void {
 
 const EXAMPLES = `
 A manifest with a metadata.resourceVersion (as \`mayfly get KIND NAME -o yaml\` writes it) is applied only if nobody has changed
-the resource since.
+the resource since. From standard input, files that a manifest names (image: file:./cart.ts) are looked for where they were when it
+was last applied from a file, and for a new one where the command runs.
 
 Examples:
   mayfly apply -f examples/shop

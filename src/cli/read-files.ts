@@ -20,8 +20,8 @@ export async function readFiles(
   const files = new Map<string, string>()
   for (const path of paths) {
     if (path === '-') {
-      // What it names beside it is beside where the command runs.
-      files.set(resolve('stdin.yaml'), await text(process.stdin))
+      // What a new one names beside it is beside where the command runs.
+      files.set(resolve('-'), await text(process.stdin))
       continue
     }
     try {

@@ -54,6 +54,7 @@ export class TestCluster {
 
   async startControlPlane(): Promise<void> {
     const ready = join(this.folder, 'control-plane.json')
+    rmSync(ready, { force: true })
     const port = this.server === '' ? 0 : new URL(this.server).port
     this.#start('control-plane', [
       ...['control-plane', '--data', join(this.folder, 'cp'), '--listen', `127.0.0.1:${port}`],
@@ -107,7 +108,7 @@ export class TestCluster {
     return JSON.parse((await this.ok(...words, '-o', 'json')).stdout) as T
   }
 
-  runAs(config: string | undefined, words: readonly string[], input = ''): Promise<Ran> {
+  runAs(config: string | null, words: readonly string[], input = ''): Promise<Ran> {
     const child = this.spawn(words, config)
     const ran: Ran = { code: null, stdout: '', stderr: '' }
     child.stdout!.setEncoding('utf8').on('data', (text) => {
@@ -124,7 +125,7 @@ export class TestCluster {
   }
 
   /** Starts a command that goes on; the caller ends it. */
-  spawn(words: readonly string[], config: string | undefined = this.admin): ChildProcess {
+  spawn(words: readonly string[], config: string | null = this.admin): ChildProcess {
     const { MAYFLY_CONFIG: _, ...environment } = process.env
     return spawn(process.execPath, ['--no-warnings', MAIN, ...words], {
       env: {
@@ -132,7 +133,7 @@ export class TestCluster {
         // So that no mesh and no configuration of this machine is found.
         XDG_RUNTIME_DIR: this.folder,
         XDG_CONFIG_HOME: join(this.folder, 'none'),
-        ...(config === undefined ? {} : { MAYFLY_CONFIG: config }),
+        ...(config === null ? {} : { MAYFLY_CONFIG: config }),
       },
       timeout: COMMAND_MS,
     })

@@ -9,6 +9,7 @@ import { TestCluster } from './cluster.ts'
 interface NodeRow {
   node: string
   state: string
+  requested: { cpuMillis: number; memoryBytes: number } | null
 }
 
 interface InstanceRow {
@@ -107,6 +108,13 @@ test('instances are spread over zones, up to what nodes have; the rest waits and
   await comesTo({ n1: 2, n2: 2 })
   const reason = await cluster.until('the function says why', () => failureOf('fn'))
   assert.equal(reason, 'no node has room for an instance that asks for 400m CPU: of 2 nodes 2 too full')
+  const nodes = await cluster.json<NodeRow[]>('get', 'nodes')
+  const full = { cpuMillis: 800, memoryBytes: 0 }
+  assert.deepEqual(nodes.map(({ node, requested }) => [node, requested]).toSorted(), [
+    ['gateway', null],
+    ['n1', full],
+    ['n2', full],
+  ])
 })
 
 test('requests for what fits nowhere are refused with the reason', async () => {

@@ -1,3 +1,4 @@
+import { basename, isAbsolute } from 'node:path'
 import type { ManifestError } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
 import type { Resource } from '../../api/resource.ts'
@@ -67,6 +68,7 @@ function planApply(
       changes.push({ key, action: 'unchanged', before, after: before })
       continue
     }
+    if (before && isPlaceless(resource.source.file)) resource.source = before.resource.source
     const generation = generationOf(before, resource.kind, text)
     resource.metadata.generation = generation
     const after = {
@@ -79,6 +81,14 @@ function planApply(
     changes.push({ key, action: before ? 'configured' : 'created', before, after })
   }
   return { ok: true, changes }
+}
+
+/**
+ * Standard input ("/DIR/-") and what was no file are in no folder: what such a manifest names beside it is where it was when the
+ * resource was last written in a file.
+ */
+function isPlaceless(file: string): boolean {
+  return !isAbsolute(file) || basename(file) === '-'
 }
 
 function generationOf(

@@ -157,6 +157,27 @@ describe('resources', () => {
   })
 })
 
+test('what comes from no file stays in the folder of the file in which it was last written', async () => {
+  await closing(await open(), async ({ resources }) => {
+    const apply = (path: string, image: string) =>
+      resources.request(
+        { kind: 'apply', files: [{ path, text: JSON.stringify(service('cart', image)) }] },
+        ASKER,
+      )
+    const folder = () => resources.kept.get(resourceKey('Service', 'shop', 'cart'))!.resource.source.file
+    for (const [path, then] of [
+      ['/here/-', '/here/-'],
+      ['/shop/cart.yaml', '/shop/cart.yaml'],
+      ['/elsewhere/-', '/shop/cart.yaml'],
+      ['revision 1 of shop/cart', '/shop/cart.yaml'],
+      ['/other/cart.yaml', '/other/cart.yaml'],
+    ] as const) {
+      assert.ok((await apply(path, `file:./${count++}.ts`)).ok)
+      assert.equal(folder(), then, path)
+    }
+  })
+})
+
 describe("a Service's revisions", () => {
   test('are kept for as long as a rollback may ask for them, and go with it', async () => {
     await closing(await open(), async ({ apply, remove, store, resources }) => {
