@@ -25,6 +25,8 @@ export interface ClusterNodeRow extends NodeRow {
   version: string
   cpus: number
   memoryBytes: number
+  /** What its instances ask for together; null: it is not there, or runs none. */
+  requested: { readonly cpuMillis: number; readonly memoryBytes: number } | null
   /** RFC 3339, UTC; null: not since the control plane began. */
   lastSeen: string | null
   joined: string
@@ -76,6 +78,7 @@ export async function clusterNodes(
       version,
       cpus,
       memoryBytes,
+      requested: there?.requested ?? null,
       lastSeen: seenAt === null ? null : new Date(seenAt).toISOString(),
       joined: joinedAt,
       refused: node?.refused ?? 0,

@@ -8,6 +8,7 @@ import type { MeshNode } from './mesh-node.ts'
 import type { MeshNodes } from './mesh-nodes.ts'
 import { type NodeRoom, NodeRooms, type RoomsChange } from './node-rooms.ts'
 import { type FoundInstances, PlacedSet, placedName } from './placement.ts'
+import type { Amounts } from './placement-choice.ts'
 
 /** Where instances of functions are: sets that follow the nodes that there are. */
 export class InstancePlaces {
@@ -51,6 +52,12 @@ export class InstancePlaces {
     if (change.added.length + change.removed.length === 0) return
     const found = foundBySet(change.added)
     for (const set of this.#sets) set.nodesChanged(change.removed, found)
+  }
+
+  /** What instances on a node ask for together; null: no such node runs any. */
+  requested(node: string): Amounts | null {
+    const taken = this.#rooms.all.find(({ name }) => name === node)?.taken
+    return taken ? { ...taken } : null
   }
 
   isSchedulable(node: string): boolean {

@@ -18,6 +18,7 @@ import { MeshNodes } from './mesh-nodes.ts'
 import { meshSlice } from './mesh-slices.ts'
 import { concerning } from './node-concerns.ts'
 import { NodeTrust } from './node-trust.ts'
+import type { Amounts } from './placement-choice.ts'
 import { QuotaHub, type QuotaSource } from './quota-hub.ts'
 import { type HubNode, UserPolicyHub } from './user-policy-hub.ts'
 
@@ -52,6 +53,8 @@ export interface NodeStatus {
   engines: string[]
   /** Further instances may start there. */
   schedulable: boolean
+  /** What instances there ask for together; null: none run there. */
+  requested: Amounts | null
 }
 
 /** A whole mesh on one machine: its functions under control, its engines, its gateway. */
@@ -240,6 +243,7 @@ export class Mesh {
       address: node.address && `${node.address.host}:${node.address.port}`,
       engines: node.engines(),
       schedulable: this.#places.isSchedulable(node.name),
+      requested: this.#places.requested(node.name),
     }))
   }
 
