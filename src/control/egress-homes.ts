@@ -25,6 +25,11 @@ export class EgressHomes {
     this.#homes.delete(key)
   }
 
+  /** Whether a function calls from an address of its own on that node. */
+  isHome(node: MeshNode, key: string): boolean {
+    return this.#homes.get(key) === node
+  }
+
   /** The address of a function, or of one of its instances; null where there is none. */
   url(key: string, instance: string | null): string | null {
     const node = (instance !== null && this.#nodes.hostOf(instance)) || this.#homes.get(key)

@@ -92,6 +92,7 @@ export class InstancePlaces {
       ...listener,
       starting: (instance) => {
         this.#nodes.place(instance.id, node)
+        this.#nodes.tenants.came(node, instance.function)
         listener.starting?.(instance)
       },
       ready: (instance) => {
@@ -105,6 +106,7 @@ export class InstancePlaces {
         listener.gone(instance, why)
         this.#hosted?.remove(instance)
         this.#nodes.forget(instance.id)
+        this.#nodes.tenants.left(node, instance.function)
       },
     }
   }

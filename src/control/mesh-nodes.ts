@@ -1,5 +1,6 @@
 import type { EndpointSlice, EngineQuery, ToEngine } from '../dataplane/engine-messages.ts'
 import type { MeshNode } from './mesh-node.ts'
+import { NodeTenants } from './node-tenants.ts'
 
 /** All nodes of a mesh. */
 export class MeshNodes {
@@ -10,6 +11,7 @@ export class MeshNodes {
   readonly #byEngine = new Map<string, MeshNode>()
   /** Instances' nodes, by the instances' ids. */
   readonly #hosts = new Map<string, MeshNode>()
+  readonly tenants = new NodeTenants()
 
   /** `several`: nodes may come that reach each other's instances by the nodes' own addresses. */
   constructor(several: boolean) {

@@ -86,7 +86,15 @@ export class Mesh {
     this.#local = options.nodes.map((plan) => this.#newNode(plan))
     for (const node of this.#local) this.#nodes.add(node)
     const { authority, notice } = options
-    this.#trust = authority && new NodeTrust(authority, this.#nodes, () => this.#compiled, notice)
+    this.#trust =
+      authority &&
+      new NodeTrust({
+        authority,
+        nodes: this.#nodes,
+        compiled: () => this.#compiled,
+        speaksFor: (node, key) => this.#nodes.tenants.has(node, key) || this.#egress.isHome(node, key),
+        notice,
+      })
     this.#egress = new EgressHomes(this.#nodes)
     this.#places = new InstancePlaces(this.#nodes, this.#slices, options.authority && this.#hosted)
     this.#controllers = new FunctionControllers({

@@ -59,11 +59,17 @@ function ownersOf(compiled: CompiledMesh): Owners {
   const limits = new Map<string, string[]>()
   const states = new Map<string, { terms: string; functions: string[] }>()
   for (const [key, { quotaLimits, userPolicies }] of compiled.functions) {
-    for (const { id } of quotaLimits) limits.set(id, [...(limits.get(id) ?? []), key])
+    for (const { id } of quotaLimits) {
+      const same = limits.get(id)
+      if (same) same.push(key)
+      else limits.set(id, [key])
+    }
     for (const policy of userPolicies?.policies ?? []) {
       for (const { id, type, windowMs, scope, maxKeys, maxMembers } of policy.states) {
         const terms = JSON.stringify({ id, type, windowMs, scope, maxKeys, maxMembers })
-        states.set(id, { terms, functions: [...(states.get(id)?.functions ?? []), key] })
+        const same = states.get(id)
+        if (same) same.functions.push(key)
+        else states.set(id, { terms, functions: [key] })
       }
     }
   }

@@ -7,6 +7,15 @@ import { IdentityBook } from './identity-book.ts'
 import type { MeshNode } from './mesh-node.ts'
 import type { MeshNodes } from './mesh-nodes.ts'
 
+export interface NodeTrustParts {
+  authority: CertificateAuthority
+  nodes: MeshNodes
+  compiled(): CompiledMesh
+  /** Whether a function runs on a node, or calls from there. */
+  speaksFor(node: MeshNode, key: string): boolean
+  notice(text: string): void
+}
+
 /** By what nodes know each other: whom they trust, and for whom each may speak. */
 export class NodeTrust {
   readonly identities: IdentityBook
@@ -15,16 +24,14 @@ export class NodeTrust {
   /** What each node was told last, as text: most nodes that come and go change nothing for the others. */
   readonly #told = new WeakMap<MeshNode, string>()
   /** Those of all functions. */
-  #principals: { of: CompiledMesh; names: ReadonlySet<string> } | null = null
+  readonly #speaksFor: NodeTrustParts['speaksFor']
+  /** Functions by their principals. */
+  #principals: { of: CompiledMesh; keys: ReadonlyMap<string, readonly string[]> } | null = null
 
-  constructor(
-    authority: CertificateAuthority,
-    nodes: MeshNodes,
-    compiled: () => CompiledMesh,
-    notice: (text: string) => void,
-  ) {
+  constructor({ authority, nodes, compiled, speaksFor, notice }: NodeTrustParts) {
     this.#nodes = nodes
     this.#compiled = compiled
+    this.#speaksFor = speaksFor
     this.identities = new IdentityBook({
       authority,
       trustDomains: trustDomains(compiled().config),
@@ -66,7 +73,7 @@ export class NodeTrust {
     if (before.config.trustDomain !== config.trustDomain) this.tell()
   }
 
-  /** A node speaks for the gateway, or for functions that may run on it. */
+  /** A node speaks for the gateway, or for functions that run on it. */
   #mayHold(engine: string, principal: string): boolean {
     const node = this.#nodes.nodeOf(engine)
     if (!node) return false
@@ -74,15 +81,20 @@ export class NodeTrust {
     if (principal === gateway) return node.isGateway
     if (!node.runsInstances) return false
     if (principal === nodePrincipalOf(gateway)) return true
-    return this.#functionPrincipals().has(principal)
+    return this.#functionsOf(principal).some((key) => this.#speaksFor(node, key))
   }
 
-  #functionPrincipals(): ReadonlySet<string> {
+  #functionsOf(principal: string): readonly string[] {
     const of = this.#compiled()
     if (this.#principals?.of !== of) {
-      const names = new Set(Array.from(of.functions.values(), ({ spec }) => spec.principal))
-      this.#principals = { of, names }
+      const keys = new Map<string, string[]>()
+      for (const { spec } of of.functions.values()) {
+        const same = keys.get(spec.principal)
+        if (same) same.push(spec.key)
+        else keys.set(spec.principal, [spec.key])
+      }
+      this.#principals = { of, keys }
     }
-    return this.#principals.names
+    return this.#principals.keys.get(principal) ?? []
   }
 }

@@ -66,6 +66,7 @@ export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeSer
       const noted = await parts.nodes.joined(name, redeemed.role, keyHash, Date.now())
       if (!noted.ok)
         throw new ConnectError('the node could not be noted: try again with a new token', Code.Unavailable)
+      registry.joined(name)
       return response
     },
     async renew({ certificateRequest }, context) {

@@ -69,6 +69,12 @@ export class NodeRegistry {
     this.#expected.delete(name)
   }
 
+  /** Somebody has joined under the name: what another one had by it before is not to be theirs. */
+  joined(name: string): void {
+    this.#past.delete(name)
+    this.#expected.delete(name)
+  }
+
   nodes(): RemoteNode[] {
     return Array.from(this.#members.values(), ({ node }) => node)
   }
