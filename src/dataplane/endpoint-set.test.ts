@@ -231,7 +231,9 @@ test('whatever happens, each request is told once, no slot is used twice, none s
       const known = new Set<Request>()
       let allowed: Record<string, number> = {}
       for (const step of actions) {
-        const before = new Map(set.endpoints.map(({ id, inFlight }) => [id, inFlight]))
+        // Also at instances that are not in use now and may come back.
+        const before = new Map<string, number>()
+        for (const { endpoint } of flying) before.set(endpoint!.id, (before.get(endpoint!.id) ?? 0) + 1)
         if (step.kind === 'ask') requests.push(ask())
         if (step.kind === 'end') {
           const [ended] = flying.splice(step.nth, 1)
