@@ -51,7 +51,7 @@ export interface Store {
   list(prefix: string): Promise<Listing>
   /** Applies all changes or none. A key may be named once. */
   commit(changes: readonly Change[]): Promise<Commit>
-  /** Tells of every commit from now on that touches a key with the prefix; gives what ends the watch. */
+  /** Tells of every commit from now on, and maybe of some shortly before, that touches a key with the prefix; gives what ends the watch. */
   watch(prefix: string, watcher: Watcher): () => void
   /** Writes everything as one consistent state to a new file; refuses one that is there. */
   backup(file: string): Promise<void>
