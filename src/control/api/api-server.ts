@@ -1,8 +1,14 @@
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { ConnectRouter } from '@connectrpc/connect'
-import { createContextValues } from '@connectrpc/connect'
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextValues,
+  type Interceptor,
+} from '@connectrpc/connect'
 import { compressionBrotli, connectNodeAdapter } from '@connectrpc/connect-node'
+import { StoreError } from '../store/store.ts'
 import { ASKER, askerOf } from './asker.ts'
 import type { ControlIdentity } from './control-identity.ts'
 import { messageGzip } from './message-gzip.ts'
@@ -36,6 +42,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { identity, roots, trustDomain } = options
   const calls = connectNodeAdapter({
     routes: options.routes,
+    interceptors: [tellingOfStore],
     contextValues: (request) => createContextValues().set(ASKER, askerOf(request, trustDomain)),
     readMaxBytes: MOST_MESSAGE,
     acceptCompression: [messageGzip, compressionBrotli],
@@ -72,6 +79,16 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
         server.close(() => resolve())
         for (const socket of sockets) socket.destroy()
       }),
+  }
+}
+
+/** That the store does not answer is no secret, and a reason to try again. */
+const tellingOfStore: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request)
+  } catch (error) {
+    if (error instanceof StoreError) throw new ConnectError(error.message, Code.Unavailable)
+    throw error
   }
 }
 

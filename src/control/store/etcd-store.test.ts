@@ -185,6 +185,25 @@ describe('two that write to one store', () => {
     for (const store of stores) await store.close()
   })
 
+  test('count to the same number', async () => {
+    const prefix = newPrefix()
+    const stores = await Promise.all([open(prefix), open(prefix)])
+    const count = async (store: EtcdStore) => {
+      let counted = 0
+      while (counted < 15) {
+        const entry = await store.get('n')
+        const value = String(Number(entry?.value ?? 0) + 1)
+        const commit = await store.commit([
+          { kind: 'put', key: 'n', value, ifModified: entry?.modified ?? 0 },
+        ])
+        if (commit.ok) counted++
+      }
+    }
+    await Promise.all([...stores, ...stores].map(count))
+    assert.equal((await stores[0]!.get('n'))?.value, '60')
+    for (const store of stores) await store.close()
+  })
+
   test('are told apart by the fence: who stands behind one that is gone commits nothing, small or large', async () => {
     const prefix = newPrefix()
     const layout = new EtcdLayout(prefix)
