@@ -12,7 +12,10 @@ interface StoredToken {
   expiresAt: number
 }
 
-export type Redeemed = { ok: true; role: NodeRole } | { ok: false; message: string }
+export type Redeemed = { ok: true; role: NodeRole } | { ok: false }
+
+export const NO_TOKEN =
+  'the join token is not valid: it is used up, has expired or was never made; ask for another with `mayfly token`'
 
 const TOKENS = 'join-tokens/'
 const FORM = /^mayfly-join\.([0-9a-f]{12})\.([0-9A-Za-z_-]{43})\.([0-9a-f]{64})$/
@@ -63,9 +66,7 @@ export class JoinTokens {
       ])
       if (commit.ok) return { ok: true, role: stored.role }
     }
-    const message =
-      'the join token is not valid: it is used up, has expired or was never made; ask for another with `mayfly token`'
-    return { ok: false, message }
+    return { ok: false }
   }
 
   async #find(token: string): Promise<{ entry: Entry; stored: StoredToken } | null> {

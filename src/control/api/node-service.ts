@@ -10,7 +10,7 @@ import type { NodeStream, Order } from '../nodes/remote-node.ts'
 import { type FromNode, type NodeService, type ToNode, ToNodeSchema } from '../proto/mayfly/v1/nodes_pb.js'
 import { ASKER, nodePrincipal } from './asker.ts'
 import { certifyRequest } from './control-identity.ts'
-import type { JoinTokens } from './join-tokens.ts'
+import { type JoinTokens, NO_TOKEN } from './join-tokens.ts'
 
 export interface NodeServiceParts {
   nodes: NodeBook
@@ -54,15 +54,17 @@ export function nodeService(parts: NodeServiceParts): ServiceImpl<typeof NodeSer
           Code.InvalidArgument,
         )
       const registry = leading()
-      // Only who has a token learns which nodes there are; who has one does not take the place of a node that is at work.
-      if ((await tokens.isValid(token)) && registry.isAttached(name))
+      // Only for who has a token anything is certified, or told of other nodes.
+      if (!(await tokens.isValid(token))) throw new ConnectError(NO_TOKEN, Code.PermissionDenied)
+      // Who has one does not take the place of a node that is at work.
+      if (registry.isAttached(name))
         throw new ConnectError(
           `node ${name} is part of the mesh and at work: choose another name (--name), or end that node first`,
           Code.AlreadyExists,
         )
       const { keyHash, response } = await certify(name, certificateRequest)
       const redeemed = await tokens.redeem(token)
-      if (!redeemed.ok) throw new ConnectError(redeemed.message, Code.PermissionDenied)
+      if (!redeemed.ok) throw new ConnectError(NO_TOKEN, Code.PermissionDenied)
       const noted = await parts.nodes.joined(name, redeemed.role, keyHash, Date.now())
       if (!noted.ok)
         throw new ConnectError('the node could not be noted: try again with a new token', Code.Unavailable)

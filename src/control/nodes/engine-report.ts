@@ -1,4 +1,4 @@
-import type { FromEngine } from '../../dataplane/engine-messages.ts'
+import type { FromEngine, ToEngine } from '../../dataplane/engine-messages.ts'
 
 // What engines of another machine say. A node may be in other hands than it seems: nothing of it is taken as it comes.
 
@@ -26,6 +26,15 @@ type Fields = Readonly<Record<string, unknown>>
 export function readEngineReport(value: unknown): FromEngine | null {
   if (!isFields(value) || typeof value.type !== 'string' || !KINDS.has(value.type)) return null
   return isWhole(value.type as FromEngine['type'], value) ? (value as unknown as FromEngine) : null
+}
+
+type Endpoints = Extract<ToEngine, { type: 'endpoints' }>
+
+/** What an engine was told of a function's instances by a control plane before, as its node tells it; null where it is none. */
+export function readEndpoints(value: unknown): Endpoints | null {
+  if (!isFields(value) || value.type !== 'endpoints' || !isName(value.key)) return null
+  const isOne = ({ id, slots }: Fields) => isName(id) && (slots === null || isCount(slots))
+  return isListOf(value.endpoints, isOne) ? (value as unknown as Endpoints) : null
 }
 
 function isWhole(type: FromEngine['type'], value: Fields): boolean {

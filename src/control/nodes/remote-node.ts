@@ -6,7 +6,7 @@ import type { InstanceSet } from '../../runtime/instance-set.ts'
 import type { MeshNode, NodeEvents } from '../mesh-node.ts'
 import type { Amounts } from '../placement-choice.ts'
 import type { EngineUp, FromNode, Hello, InstanceState, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
-import { readEngineReport } from './engine-report.ts'
+import { readEndpoints, readEngineReport } from './engine-report.ts'
 import { engineProblem, instanceProblem, MOST_ENGINES } from './hello-problem.ts'
 import { type NodeQuestion, NodeQuestions } from './node-questions.ts'
 import { isLasting } from './node-state.ts'
@@ -372,5 +372,5 @@ export class RemoteNode implements MeshNode {
 }
 
 function endpointsOf({ endpoints }: EngineUp): ToEngine[] {
-  return endpoints.map((text) => fromWire(text, () => undefined) as ToEngine)
+  return endpoints.flatMap((text) => readEndpoints(fromWire(text, () => undefined)) ?? [])
 }
