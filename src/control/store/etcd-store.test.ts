@@ -9,8 +9,9 @@ import { EtcdClient } from './etcd-client.ts'
 import type { Permission } from './etcd-commits.ts'
 import { bytesOf, EtcdLayout, put, rangeOf } from './etcd-layout.ts'
 import { type EtcdStore, openEtcdStore } from './etcd-store.ts'
+import { listening, puts } from './etcd-testing.ts'
 import { openSqliteStore } from './sqlite-store.ts'
-import { type Change, type Event, MAX_CHANGES, StoreError, type Watcher } from './store.ts'
+import { MAX_CHANGES, StoreError } from './store.ts'
 import { storeContract } from './store-testing.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-etcd-store-'))
@@ -19,8 +20,6 @@ let client: EtcdClient
 let count = 0
 const newPrefix = () => `test/${count++}`
 const open = (prefix = newPrefix()): Promise<EtcdStore> => openEtcdStore({ client, prefix })
-const puts = (n: number, value: string, key = (i: number) => `k/${String(i).padStart(5, '0')}`) =>
-  Array.from({ length: n }, (_, i): Change => ({ kind: 'put', key: key(i), value }))
 
 before(async () => {
   server = await EtcdServer.start()
@@ -31,31 +30,6 @@ after(async () => {
   await server.close()
   rmSync(folder, { recursive: true, force: true })
 })
-
-/** What a watcher hears, and a way to wait for it. */
-function listening(store: EtcdStore, prefix: string) {
-  const heard: { revision: number; events: readonly Event[] }[] = []
-  let lost = 0
-  let wake = () => {}
-  const watcher: Watcher = {
-    changed: (events, revision) => {
-      heard.push({ revision, events })
-      wake()
-    },
-    lost: () => {
-      lost++
-      wake()
-    },
-  }
-  const stop = store.watch(prefix, watcher)
-  const until = async (holds: () => boolean) => {
-    while (!holds())
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-  }
-  return { heard, stop, until, lost: () => lost }
-}
 
 describe('a store in etcd', () => storeContract(() => open()))
 
@@ -241,90 +215,6 @@ describe('two that write to one store', () => {
       ['v'],
     )
     await store.close()
-  })
-})
-
-describe('etcd', () => {
-  test('may be killed and started again: nothing acknowledged is lost, and watchers hear of all', async () => {
-    const store = await open()
-    const watching = listening(store, 'r/')
-    const acknowledged: number[] = []
-    let going = true
-    const writing = (async () => {
-      for (let i = 0; going; i++) {
-        const commit = await store.commit([{ kind: 'put', key: `r/${i}`, value: String(i), ifModified: 0 }])
-        // What is not known to be written may be written: it is asked for once.
-        if (commit.ok) acknowledged.push(i)
-      }
-    })()
-    for (let round = 1; round <= 2; round++) {
-      await watching.until(() => watching.heard.length > 20 * round)
-      await server.stop()
-      await new Promise((resolve) => setTimeout(resolve, 200))
-      await server.start()
-    }
-    const before = acknowledged.length
-    await watching.until(() => acknowledged.length > before + 10)
-    going = false
-    await writing
-    const { entries } = await store.list('r/')
-    const keys = new Set(entries.map(({ key }) => key))
-    for (const i of acknowledged) assert.ok(keys.has(`r/${i}`), `r/${i}`)
-    await watching.until(() => watching.heard.length === entries.length)
-    assert.equal(new Set(watching.heard.map(({ events }) => events[0]!.key)).size, entries.length)
-    assert.equal(watching.lost(), 0)
-    await store.close()
-  })
-
-  test('that does not answer refuses a commit within its time, and what became of it is found out after', async () => {
-    const store = await open()
-    assert.ok((await store.commit(puts(1, 'a'))).ok)
-    server.freeze()
-    const commit = await store.commit([{ kind: 'put', key: 'k/00000', value: 'b' }])
-    assert.ok(!commit.ok && commit.kind === 'unavailable')
-    assert.match(commit.reason, /does not answer/)
-    await assert.rejects(store.get('k/00000'), (error) => error instanceof StoreError)
-    server.thaw()
-    for (;;) {
-      const after = await store.commit([{ kind: 'put', key: 'end', value: '' }])
-      if (after.ok) break
-    }
-    assert.match((await store.get('k/00000'))!.value, /^[ab]$/)
-    await store.close()
-  })
-
-  test('that was compacted while a watcher was away makes it list again', async () => {
-    const proxied = new EtcdClient({ endpoints: [server.endpoint] })
-    const prefix = newPrefix()
-    const store = await openEtcdStore({ client: proxied, prefix })
-    const watching = listening(store, 'k/')
-    const other = await open(prefix)
-    assert.ok((await other.commit(puts(1, '0'))).ok)
-    await watching.until(() => watching.heard.length === 1)
-    // The stream is held up while the history goes: the server is stopped, and compacted before the watcher is back.
-    await server.stop()
-    const away = proxied.member.watch.watch
-    let held = true
-    proxied.member.watch.watch = (requests, options) => {
-      if (held) throw new Error('held up')
-      return away(requests, options)
-    }
-    await server.start()
-    let last = 0
-    for (let i = 1; i <= 3; ) {
-      const commit = await other.commit(puts(1, String(i)))
-      if (!commit.ok) continue
-      last = commit.revision
-      i++
-    }
-    await client.call(({ kv }) => kv.compact({ revision: BigInt(last) }))
-    held = false
-    await watching.until(() => watching.lost() === 1)
-    assert.equal((await store.get('k/00000'))?.value, '3')
-    assert.ok((await other.commit(puts(1, '4'))).ok)
-    await watching.until(() => watching.heard.at(-1)!.events[0]!.entry?.value === '4')
-    proxied.close()
-    await other.close()
   })
 })
 
