@@ -109,7 +109,7 @@ async function openEtcd(
     }
     await beginSharedAuthority(first, authorityKey, join(data, 'authority'))
     await first.close()
-    const leadership = new LeaseLeadership({ client, prefix, notice })
+    const leadership = new LeaseLeadership({ client, etcd, prefix, notice })
     const store = await openEtcdStore({
       client,
       prefix,

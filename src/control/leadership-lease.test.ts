@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, afterEach, before, test } from 'node:test'
 import { EtcdServer } from '../../scripts/etcd.ts'
 import { LeaseLeadership } from './leadership-lease.ts'
 import { EtcdClient } from './store/etcd-client.ts'
@@ -10,6 +10,10 @@ let server: EtcdServer
 let count = 0
 before(async () => {
   server = await EtcdServer.start()
+})
+const open: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of open.splice(0)) await close()
 })
 after(() => server.close())
 
@@ -37,10 +41,18 @@ function election() {
         wake = resolve
       })
   }
-  const enter = async (name: string, gained = async () => {}): Promise<Candidate> => {
-    const client = new EtcdClient({ endpoints: [server.endpoint] })
+  const enter = async (name: string, gained = async () => {}, mostSilentMs?: number): Promise<Candidate> => {
+    const etcd = { endpoints: [server.endpoint] }
+    const client = new EtcdClient(etcd)
     const said: string[] = []
-    const leadership = new LeaseLeadership({ client, prefix, ttl: 2, notice: (text) => said.push(text) })
+    const leadership = new LeaseLeadership({
+      client,
+      etcd,
+      prefix,
+      ttl: 2,
+      ...(mostSilentMs !== undefined && { mostSilentMs }),
+      notice: (text) => said.push(text),
+    })
     const store = await openEtcdStore({
       client,
       prefix,
@@ -60,6 +72,7 @@ function election() {
       await store.close()
       client.close()
     }
+    open.push(close)
     return { name, client, leadership, store, said, close }
   }
   return { prefix, events, until, enter }
@@ -135,13 +148,34 @@ test('one whose schema was brought up by a newer Mayfly lets that one lead, and 
   await one.close()
 })
 
+test('one whose thread is busy for longer than its lease leads on, but not one that does nothing else for long', async () => {
+  const busy = (ms: number) => {
+    const until = performance.now() + ms
+    while (performance.now() < until);
+  }
+  const { events, enter } = election()
+  const one = await enter('one')
+  assert.ok((await commit(one, 'before')).ok)
+  busy(4_000)
+  assert.equal(one.leadership.leads, true)
+  assert.ok((await commit(one, 'after')).ok)
+  assert.deepEqual(events, ['one leads'])
+  const other = election()
+  const two = await other.enter('two', undefined, 500)
+  busy(4_000)
+  assert.equal(two.leadership.leads, false)
+  await other.until('two leads no more')
+  assert.match(two.said.join(), /did nothing else|could not be renewed/)
+})
+
 test('while etcd is silent nobody leads for longer than the lease, and somebody does soon after it is back', async () => {
   const { events, until, enter } = election()
   const one = await enter('one')
   server.freeze()
   await until('one leads no more')
   assert.equal(one.leadership.leads, false)
-  assert.match(one.leadership.problem ?? '', /does not answer/)
+  while (one.leadership.problem === null) await new Promise((resolve) => setTimeout(resolve, 10))
+  assert.match(one.leadership.problem, /does not answer/)
   const refused = await commit(one, 'a')
   assert.ok(!refused.ok && refused.kind === 'unavailable')
   server.thaw()

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { ConnectError } from '@connectrpc/connect'
 import { type Leadership, type LeadershipEvents, standsBy } from './leadership.ts'
+import { LeaseRenewal } from './lease-renewal.ts'
 import type { KeyValue } from './proto/etcd/etcd_pb.js'
-import type { EtcdClient } from './store/etcd-client.ts'
+import type { EtcdClient, EtcdOptions } from './store/etcd-client.ts'
 import type { Fence, Permission } from './store/etcd-commits.ts'
 import { bytesOf, createdAt, EtcdLayout, read, textOf } from './store/etcd-layout.ts'
 import { keyValues } from './store/etcd-reads.ts'
@@ -10,20 +11,20 @@ import { StoreError } from './store/store.ts'
 
 export interface LeaseLeadershipOptions {
   client: EtcdClient
+  /** What the client was made of: another thread renews by one of its own. */
+  etcd: EtcdOptions
   prefix: string
   /** Seconds without a sign of life after which another may lead; etcd takes no less than 2. */
   ttl?: number
+  /** It gives up to lead where its thread is busy with one thing for longer, in milliseconds. */
+  mostSilentMs?: number
   notice(text: string): void
 }
 
 const TTL = 3
+const MOST_SILENT_MS = 15_000
 /** How often one that stands by looks whether somebody leads, in milliseconds. */
 const LOOK_MS = 250
-/** How often a lease is renewed, as a part of its life; and again so soon where that failed, in milliseconds. */
-const RENEW_PART = 3
-const RETRY_MS = 200
-/** It ceases to lead so long before etcd may let another, in milliseconds. */
-const MARGIN_MS = 200
 /** After it failed to begin to lead, in milliseconds. */
 const FAILED_MS = 1_000
 
@@ -41,8 +42,7 @@ export class LeaseLeadership implements Leadership {
   #running: Promise<void> = Promise.resolve()
   #lease = 0n
   #fence: Fence | null = null
-  /** On the clock of performance.now. */
-  #validUntil = 0
+  readonly #renewal: LeaseRenewal
   /** Aborts when the present term of leading is over. */
   #term = new AbortController()
   #leader: string | null = null
@@ -50,15 +50,20 @@ export class LeaseLeadership implements Leadership {
   /** Why this one strives to lead no more. */
   #retired: string | null = null
 
-  constructor({ client, prefix, ttl = TTL, notice }: LeaseLeadershipOptions) {
+  constructor(options: LeaseLeadershipOptions) {
+    const { client, etcd, prefix, ttl = TTL, mostSilentMs = MOST_SILENT_MS, notice } = options
     this.#client = client
     this.#key = new EtcdLayout(prefix).leader
     this.#ttl = ttl
     this.#notice = notice
+    this.#renewal = new LeaseRenewal(
+      { etcd, ttl, mostSilentMs },
+      { ended: (why) => this.#over(why), problem: (text) => this.#tellProblem(text) },
+    )
   }
 
   get leads(): boolean {
-    return this.#fence !== null && performance.now() < this.#validUntil
+    return this.#fence !== null && this.#renewal.leftMs > 0
   }
 
   get leader(): string | null {
@@ -98,6 +103,7 @@ export class LeaseLeadership implements Leadership {
     this.#closed.abort()
     this.#term.abort()
     await this.#running
+    await this.#renewal.close()
   }
 
   async #run(server: string, events: LeadershipEvents, known: () => void): Promise<void> {
@@ -118,12 +124,12 @@ export class LeaseLeadership implements Leadership {
       )
       const [there] = keyValues(answer)
       if (there) return this.#seen(there)
-      const begun = performance.now()
+      const begun = process.hrtime.bigint()
       const { ID, TTL: ttl } = await this.#client.call(({ lease }, options) =>
         lease.leaseGrant({ TTL: BigInt(this.#ttl) }, options),
       )
       this.#lease = ID
-      this.#validUntil = begun + Number(ttl) * 1_000 - MARGIN_MS
+      this.#renewal.granted(begun, ttl)
       const value = bytesOf(JSON.stringify({ server }))
       const put = {
         request: { case: 'requestPut' as const, value: { key: bytesOf(this.#key), value, lease: ID } },
@@ -144,7 +150,7 @@ export class LeaseLeadership implements Leadership {
   #seen(there: KeyValue): boolean {
     this.#problem = null
     this.#leader = (JSON.parse(textOf(there.value)) as { server: string }).server
-    if (there.lease !== this.#lease || performance.now() >= this.#validUntil) return false
+    if (there.lease !== this.#lease || this.#renewal.leftMs <= 0) return false
     this.#fence = { key: this.#key, created: Number(there.createRevision) }
     return true
   }
@@ -155,7 +161,8 @@ export class LeaseLeadership implements Leadership {
     this.#term = new AbortController()
     const { signal } = this.#term
     if (this.#closed.signal.aborted) this.#term.abort()
-    const renewing = this.#renew(signal)
+    this.#renewal.begin(this.#lease)
+    const over = this.#untilOver(signal)
     let failed = false
     try {
       await gained()
@@ -166,7 +173,8 @@ export class LeaseLeadership implements Leadership {
       this.#term.abort()
     }
     known()
-    await renewing
+    await over
+    this.#renewal.stop()
     this.#fence = null
     this.#leader = null
     lost()
@@ -179,45 +187,29 @@ export class LeaseLeadership implements Leadership {
     if (failed) await pause(FAILED_MS, undefined, { signal: this.#closed.signal }).catch(() => {})
   }
 
-  /** Renews the lease; resolves when it can be renewed no more, or `signal` aborts. */
-  async #renew(signal: AbortSignal): Promise<void> {
-    let wait = (this.#ttl * 1_000) / RENEW_PART
+  /** Resolves when the lease is over by this one's own clock, or `signal` aborts. */
+  async #untilOver(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await pause(Math.min(wait, Math.max(0, this.#validUntil - performance.now())), undefined, {
-        signal,
-      }).catch(() => {})
-      if (signal.aborted) return
-      const begun = performance.now()
-      if (begun >= this.#validUntil) return this.#notice('its time to lead is over: it could not be renewed')
-      try {
-        const ttl = await this.#client.call(
-          ({ lease }, options) => keptAlive(lease.leaseKeepAlive(once({ ID: this.#lease }), options)),
-          Math.min(1_000, this.#validUntil - begun),
-        )
-        if (ttl <= 0) return this.#notice('its time to lead is over: its lease has ended')
-        this.#validUntil = begun + ttl * 1_000 - MARGIN_MS
-        this.#problem = null
-        wait = (this.#ttl * 1_000) / RENEW_PART
-      } catch (error) {
-        this.#fails(error)
-        wait = RETRY_MS
-      }
+      const { leftMs } = this.#renewal
+      if (leftMs <= 0) return this.#over('its time to lead is over: it could not be renewed')
+      await pause(leftMs, undefined, { signal }).catch(() => {})
     }
   }
 
-  #fails(error: unknown): void {
-    const said = error instanceof StoreError ? error.message : `etcd: ${ConnectError.from(error).rawMessage}`
-    if (this.#problem === null && !this.#closed.signal.aborted) this.#notice(said)
-    this.#problem = said
+  #over(why: string): void {
+    if (this.#term.signal.aborted) return
+    this.#notice(why)
+    this.#term.abort()
   }
-}
 
-async function* once<T>(value: T): AsyncGenerator<T> {
-  yield value
-}
+  #fails(error: unknown): void {
+    this.#tellProblem(
+      error instanceof StoreError ? error.message : `etcd: ${ConnectError.from(error).rawMessage}`,
+    )
+  }
 
-/** The seconds that the lease has, 0 where there is none. */
-async function keptAlive(answers: AsyncIterable<{ TTL: bigint }>): Promise<number> {
-  for await (const { TTL: ttl } of answers) return Number(ttl)
-  throw new StoreError('unavailable', 'etcd has ended the stream')
+  #tellProblem(text: string | null): void {
+    if (text !== null && this.#problem === null && !this.#closed.signal.aborted) this.#notice(text)
+    this.#problem = text
+  }
 }
