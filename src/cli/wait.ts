@@ -105,7 +105,9 @@ async function lookAt(source: MeshSource, word: string, name: string, options: W
   if (kind.type === 'view' && (kind.name === 'nodes' || kind.name === 'instances')) {
     return async () => {
       const [row] = await selectRows(source, kind, selection)
-      return { isSo: row?.state === 'ready', how: row ? `it is ${row.state}` : 'it is not there' }
+      if (row?.state !== 'ready') return { isSo: false, how: row ? `it is ${row.state}` : 'it is not there' }
+      const isOpen = kind.name === 'instances' || row.address !== null || row.gateway !== null
+      return { isSo: isOpen, how: 'it has no address yet' }
     }
   }
   if (kind.name !== 'functions' && kind.name !== 'Service')

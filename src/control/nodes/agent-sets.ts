@@ -40,6 +40,7 @@ export class AgentSets {
 
   /** `spec` is a FunctionSpec as JSON; '' where the set is known. */
   setDesired(name: string, count: number, spec: string): void {
+    if (this.#over) return
     const known = this.#sets.get(name)
     if (known) return known.setDesired(count)
     if (spec === '') return
