@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Hello } from '../proto/mayfly/v1/nodes_pb.js'
 import { ARRIVE_MS, type Arrival, Arrivals } from './arrivals.ts'
-import type { NodeStream } from './remote-node.ts'
+import type { NodeStream } from './node-outbox.ts'
 
 const hello = {} as Hello
 const stream = () => ({ send: () => true }) as unknown as NodeStream

@@ -1,5 +1,5 @@
 import type { Hello } from '../proto/mayfly/v1/nodes_pb.js'
-import type { NodeStream } from './remote-node.ts'
+import type { NodeStream } from './node-outbox.ts'
 
 /** How long a control plane that starts waits for the nodes that there were, in milliseconds. */
 export const ARRIVE_MS = 2_000

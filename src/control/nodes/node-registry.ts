@@ -4,7 +4,8 @@ import { AbsentEngines } from './absent-engines.ts'
 import { type Arrival, Arrivals } from './arrivals.ts'
 import { helloProblem } from './hello-problem.ts'
 import type { KnownNode } from './node-book.ts'
-import { type NodeStream, RemoteNode } from './remote-node.ts'
+import type { NodeStream } from './node-outbox.ts'
+import { RemoteNode } from './remote-node.ts'
 
 /** A node whose stream is broken counts as lost after this time, and what ran there is started elsewhere. In milliseconds. */
 export const GRACE_MS = 3_000

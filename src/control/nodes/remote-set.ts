@@ -118,8 +118,10 @@ export class RemoteSet implements InstanceSet {
     this.#listener.failed(reason, retryAt)
   }
 
-  drained(): void {
+  /** False where nobody asked it to be drained. */
+  drained(): boolean {
     this.#draining?.resolve()
+    return this.#draining !== null
   }
 
   /** Of the instances that were known the node has only these left. */
