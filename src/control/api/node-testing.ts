@@ -121,22 +121,17 @@ export class TestPlane {
     return node
   }
 
-  /** A function is asked for, so that one of the nodes is told to start an instance. */
-  async orderedTo(nodes: TestNode[], key: string): Promise<{ node: TestNode; set: string }> {
+  /** So many requests for a function come at once, each of which needs an instance. */
+  async demand(key: string, waiting: number): Promise<void> {
     const gateway = await this.attached('gateway')
     gateway.engineSays({ type: 'function-wanted', key, host: null })
-    gateway.engineSays({ type: 'demand', reports: [{ key, waiting: 1, inFlight: 0, begun: 1 }] })
-    return Promise.race(
-      nodes.map(async (node) => {
-        const { what } = await node.order(
-          (order) =>
-            order.what.case === 'setDesired' &&
-            order.what.value.count > 0 &&
-            order.what.value.set.startsWith(`${key}@`),
-        )
-        return { node, set: (what.value as { set: string }).set }
-      }),
-    )
+    gateway.engineSays({ type: 'demand', reports: [{ key, waiting, inFlight: 0, begun: waiting }] })
+  }
+
+  /** A function is asked for: gives the node that is told to start an instance, and the instance's set. */
+  async orderedTo(nodes: TestNode[], key: string): Promise<{ node: TestNode; set: string }> {
+    await this.demand(key, 1)
+    return Promise.race(nodes.map(async (node) => ({ node, set: await node.asked(key) })))
   }
 
   /** What a node said that was not its to say. */
@@ -226,6 +221,17 @@ export class TestNode {
     })
   }
 
+  /** Resolves with the set of which it is asked for an instance. */
+  async asked(key: string): Promise<string> {
+    const { what } = await this.order(
+      (order) =>
+        order.what.case === 'setDesired' &&
+        order.what.value.count > 0 &&
+        order.what.value.set.startsWith(`${key}@`),
+    )
+    return (what.value as { set: string }).set
+  }
+
   /** Resolves when the control plane has taken in all that was said before. */
   async heard(): Promise<void> {
     // It answers no message of a node by itself, but each engine's wish for a function that there is none of.
@@ -268,6 +274,6 @@ function manifest(name: string): string {
     apiVersion: 'serving.knative.dev/v1',
     kind: 'Service',
     metadata: { name, namespace: 'shop' },
-    spec: { template: { spec: { containers: [{ image: `file:./${name}.ts` }] } } },
+    spec: { template: { spec: { containerConcurrency: 1, containers: [{ image: `file:./${name}.ts` }] } } },
   })
 }

@@ -53,16 +53,27 @@ test('instances that nobody asked it for are not served', async () => {
   // One that is not known may end.
   node.instance(set, 'more-1', 'stopping')
   await node.order(({ what }) => what.case === 'instanceDrained' && what.value.id === 'more-1')
-  // An id that is another node's instance is not taken over.
-  assert.equal(plane.mesh.hostOf('real-1'), node.name)
-  other.instance(set, 'real-1', 'ready')
-  await other.heard()
-  assert.equal(plane.mesh.hostOf('real-1'), node.name)
   // A set that nobody asked to be drained is not gone, and so it is heard what becomes of its instances.
   node.say({ case: 'setDrained', value: { set } } as Said)
   node.say({ case: 'instanceGone', value: { set, id: 'real-1', why: 'it crashed' } } as Said)
   await node.heard()
   assert.deepEqual(plane.ready('shop/cart'), [])
+})
+
+test("another node's instance does not become its own", async () => {
+  await plane.apply('two')
+  const [first, second] = [await plane.attached(), await plane.attached()]
+  await plane.demand('shop/two', 2)
+  const [set] = await Promise.all([first.asked('shop/two'), second.asked('shop/two')])
+  first.instance(set, 'two-1', 'ready')
+  await first.heard()
+  second.instance(set, 'two-1', 'ready')
+  await second.heard()
+  assert.equal(plane.mesh.hostOf('two-1'), first.name)
+  assert.deepEqual([plane.refused(first), plane.refused(second)], [0, 1])
+  second.instance(set, 'two-2', 'ready')
+  await second.heard()
+  assert.deepEqual(plane.ready('shop/two').toSorted(), ['two-1', 'two-2'])
 })
 
 test('instances that it brings along are not taken over, where it had none', async () => {
