@@ -142,12 +142,14 @@ export class MeshNodes {
 
   #told(node: MeshNode, message: ToEngine): ToEngine {
     if (message.type !== 'endpoints' || !this.#several || !this.forwards(node)) return message
-    return { ...message, endpoints: message.endpoints.flatMap((endpoint) => this.#located(endpoint)) }
+    return { ...message, endpoints: message.endpoints.flatMap((endpoint) => this.#located(endpoint, node)) }
   }
 
-  /** Nothing while the node's address is not open. */
-  #located(endpoint: EndpointSlice): EndpointSlice[] {
-    const address = this.hostOf(endpoint.id)?.address
+  /** As `from` reaches it; nothing while its node's address is not open. */
+  #located(endpoint: EndpointSlice, from: MeshNode): EndpointSlice[] {
+    const host = this.hostOf(endpoint.id)
+    if (host === from) return [endpoint]
+    const address = host?.address
     return address ? [{ ...endpoint, node: address }] : []
   }
 }

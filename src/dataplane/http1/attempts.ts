@@ -45,9 +45,9 @@ export class Attempts {
     return this.#tried
   }
 
-  /** The field that tells the instance which attempt this is, as a line with its CRLF. */
-  get line(): string {
-    return this.#number === 1 ? FIRST_LINE : `x-envoy-attempt-count: ${this.#number}\r\n`
+  /** The head with the field that tells the instance which attempt this is. */
+  counted(head: Buffer): Buffer {
+    return withLine(head, this.#number === 1 ? FIRST_LINE : `x-envoy-attempt-count: ${this.#number}\r\n`)
   }
 
   sentTo(endpoint: Endpoint): void {
@@ -95,6 +95,15 @@ export class Attempts {
     this.#circuit.retries++
     return may
   }
+}
+
+function withLine(head: Buffer, line: string): Buffer {
+  const whole = Buffer.allocUnsafe(head.length + line.length)
+  const end = head.length - 2
+  head.copy(whole, 0, 0, end)
+  whole.write(line, end, 'latin1')
+  head.copy(whole, end + line.length, end)
+  return whole
 }
 
 /** One for each policy: an engine judges one attempt at a time. */

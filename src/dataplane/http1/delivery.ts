@@ -9,12 +9,13 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { ExchangeDeadlines } from './exchange-deadlines.ts'
 import type { ExchangeMeter } from './exchange-meter.ts'
-import { endpointSource, headTo, linkTo, UNDELIVERED } from './forwarding.ts'
+import { endpointSource, linkTo, UNDELIVERED } from './forwarding.ts'
 import { IncomingResponse } from './incoming-response.ts'
 import { type HoldUser, InstanceHold } from './instance-hold.ts'
 import { judgedReply, type LocalReply } from './local-reply.ts'
 import { type Mirroring, mirror } from './mirroring.ts'
 import { OutgoingRequest } from './outgoing-request.ts'
+import { OwnSide } from './own-side.ts'
 
 /** The exchange whose request is delivered. */
 export interface DeliveryUser {
@@ -28,11 +29,12 @@ export interface DeliveryUser {
   settle(): void
 }
 
-export type DeliveryPhase = 'waiting' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done'
+export type DeliveryPhase = 'waiting' | 'judging' | 'connecting' | 'sending' | 'receiving' | 'tunnel' | 'done'
 
 /**
- * A request's way to an instance and its answer's way back: waiting, connecting, sending, receiving; and waiting again where an
- * attempt came to nothing and another one is made. From `tunnel` on (101), bytes flow freely both ways.
+ * A request's way to an instance and its answer's way back: waiting, judging (what was left to the instance's node, where that is
+ * this one), connecting, sending, receiving; and waiting again where an attempt came to nothing and another one is made. From
+ * `tunnel` on (101), bytes flow freely both ways.
  */
 export class Delivery implements HoldUser {
   readonly #engine: EngineContext
@@ -44,6 +46,7 @@ export class Delivery implements HoldUser {
   readonly #attempts: Attempts | null
   /** What copies are made of when the whole request is there; null: none are, or they are made. */
   #mirroring: Mirroring | null
+  readonly judged: OwnSide
   readonly request: OutgoingRequest
   phase: DeliveryPhase = 'waiting'
   /** The engine that chose the instance is told that it was not reached, and reports what comes of the request. */
@@ -53,11 +56,12 @@ export class Delivery implements HoldUser {
 
   constructor(client: ClientConnection, admitted: Admitted, user: DeliveryUser) {
     const { engine } = client
-    const { way, head, body, bodyLength, sendBody, flags } = admitted
+    const { way, body, bodyLength, sendBody, flags } = admitted
     this.#engine = engine
     this.#client = client
     this.#admitted = admitted
     this.#user = user
+    this.judged = new OwnSide(engine, admitted, client.facts)
     this.#attempts = way?.retry ? new Attempts(way.retry, way.circuit, Math.random) : null
     // A connection that switches protocols is no request that could be copied.
     this.#mirroring = (flags & OUT_FLAG_UPGRADE) === 0 ? (way?.mirroring ?? null) : null
@@ -69,7 +73,6 @@ export class Delivery implements HoldUser {
       this,
     )
     this.request = new OutgoingRequest(
-      head,
       this.#relay(body, bodyLength, sendBody),
       this.#attempts || this.#mirroring || engine.node?.forwards ? engine.mesh.limits.maxPipelinedBytes : 0,
       user.meter,
@@ -97,7 +100,7 @@ export class Delivery implements HoldUser {
   push(bytes: Buffer): void {
     if (this.phase === 'tunnel') return this.toUpstream(bytes)
     if (this.request.done) return this.#client.keep(bytes)
-    if (this.phase !== 'waiting' && this.phase !== 'connecting') return this.#send(this.request.push(bytes))
+    if (this.phase === 'sending' || this.phase === 'receiving') return this.#send(this.request.push(bytes))
     this.request.wait(bytes)
     if (this.request.pendingBytes > this.#engine.mesh.limits.maxPipelinedBytes) this.#client.socket.pause()
   }
@@ -119,6 +122,7 @@ export class Delivery implements HoldUser {
   /** Nothing more comes of it; `reusable` where the connection may carry another request. */
   end(reusable: boolean): void {
     if (this.phase === 'waiting') this.#instance.cancel()
+    if (this.phase === 'judging') this.judged.cancel()
     this.phase = 'done'
     this.#attempts?.end()
     this.#instance.release(reusable)
@@ -139,16 +143,25 @@ export class Delivery implements HoldUser {
   // ---- the hold on an instance ----
 
   instanceGranted(endpoint: Endpoint): void {
-    this.phase = 'connecting'
     this.#attempts?.sentTo(endpoint)
+    this.phase = 'judging'
+    this.judged.judge(endpoint, this.#attempts, (refusal) => {
+      if (refusal) this.#user.fail(refusal)
+      else this.#connect(endpoint)
+    })
+  }
+
+  #connect(endpoint: Endpoint): void {
+    this.phase = 'connecting'
     this.response = new IncomingResponse({
       engine: this.#engine,
-      stages: this.#admitted.stages,
+      stages: this.judged.stages,
       upstream: endpoint.address,
       relay: (framing, length, sendFraming) => this.#relay(framing, length, sendFraming),
       attempt: this.#attempts && (() => this.#attempts!.answered(this.#repeatable)),
       answered: this.#admitted.way && ((status) => this.#instance.answered(status)),
     })
+    this.#instance.connect()
   }
 
   instanceRefused(refusal: Refusal): void {
@@ -162,11 +175,7 @@ export class Delivery implements HoldUser {
     this.#instance.connected()
     this.phase = 'sending'
     this.#user.deadlines.delivered(performance.now())
-    const attempt = this.#attempts === null ? '' : this.#attempts.line
-    const endpoint = this.#instance.endpoint!
-    const { caller, facts } = this.#admitted
-    const ready = (head: Buffer) => headTo(endpoint, head, facts ?? this.#client.facts, caller)
-    this.#send(this.request.begin(ready, attempt))
+    this.#send(this.request.begin(this.judged.head))
     if (this.#client.socket.isPaused() && this.phase === 'sending') this.#client.socket.resume()
   }
 
@@ -190,7 +199,7 @@ export class Delivery implements HoldUser {
     if (this.answering) return this.#pass(error === null ? this.response!.end() : this.response!.cut())
     if (mayReconnect && this.#mayResend) {
       this.#engine.counters.upstreamResent++
-      return this.#instance.reconnect()
+      return this.#connect(this.#instance.endpoint!)
     }
     this.#engine.counters.upstreamAborted++
     this.attemptFailed(FAILURE_RESET, upstreamAborted())
@@ -242,6 +251,7 @@ export class Delivery implements HoldUser {
 
   #connectFailed(error: NodeJS.ErrnoException | null): void {
     this.phase = 'waiting'
+    this.judged.forget()
     this.#engine.counters.upstreamConnectFailed++
     this.failed(FAILURE_CONNECT)
     if (this.#attempts === null) return this.#instance.connectFailed(error)
@@ -262,7 +272,7 @@ export class Delivery implements HoldUser {
   /** The sidecar says whether another attempt is made, or words the reply. */
   #judgeFailure(attempts: Attempts, failure: number, refusal: Refusal): void {
     const facts = attempts.facts(failure, this.#repeatable)
-    const reply = judgedReply(this.#engine, this.#admitted.stages, refusal, Date.now(), facts)
+    const reply = judgedReply(this.#engine, this.judged.stages, refusal, Date.now(), facts)
     if (reply === 'retried') return this.#again(attempts)
     this.#user.meter.flags |= refusal.flags
     this.#user.answer(reply)
@@ -272,6 +282,7 @@ export class Delivery implements HoldUser {
     this.#engine.counters.upstreamRetried++
     this.phase = 'waiting'
     this.response = null
+    this.judged.forget()
     this.#instance.release(false)
     const backOffMs = attempts.next()
     this.#instance.avoid(attempts.tried)

@@ -43,8 +43,7 @@ export function recordExchange(engine: EngineContext, record: ExchangeRecord): v
     const scope = new ExchangeScope(figures, seen?.values ?? null)
     count(engine, stage, metered, scope)
     const { client, server } = stage.observation
-    // Where the instance's node answered, it has written the callee's line; it cannot know of this engine's flags.
-    if (seen && !(isJudgedElsewhere(stage) && record.answered && responseFlags === 0))
+    if (seen && !isLoggedElsewhere(record, i))
       log(
         engine,
         seen,
@@ -74,6 +73,13 @@ function recordUnnamed(
     scope,
   )
   if (seen) log(engine, seen, server.logFilter, scope, figures)
+}
+
+/** The callee's line is written by who judges its own side: this engine, or its node's, which cannot know of this engine's flags. */
+function isLoggedElsewhere({ stages, answered, figures }: ExchangeRecord, i: number): boolean {
+  const stage = stages[i]!
+  if (!isJudgedElsewhere(stage)) return false
+  return stages[i + 1]?.function === stage.function || (answered && figures.responseFlags === 0)
 }
 
 /** The callee's own side is, by the engine of its instance's node. */

@@ -143,7 +143,7 @@ export class Exchange implements DeliveryUser {
   // ---- ending ----
 
   #word(refusal: Refusal): LocalReply {
-    return localReply(this.engine, this.admitted.stages, refusal, Date.now())
+    return localReply(this.engine, this.delivery.judged.stages, refusal, Date.now())
   }
 
   /** Part of the answer is out, so all that can be said is that it ends here. */
@@ -172,8 +172,8 @@ export class Exchange implements DeliveryUser {
 
   #record(): void {
     if (this.delivery.undelivered) return
-    const { requestId, records: stages, head } = this.admitted
-    const { request, response } = this.delivery
+    const { requestId, head } = this.admitted
+    const { request, response, judged } = this.delivery
     const answer = this.#reply ?? response!
     const answeredAt = this.#reply ? null : response!.startedAt
     const figures = this.meter.figures(request.bytes, answer.bodyBytes, answeredAt)
@@ -182,7 +182,7 @@ export class Exchange implements DeliveryUser {
     recordExchange(this.engine, {
       requestId,
       time: this.#time,
-      stages,
+      stages: judged.records,
       head,
       status,
       answered,

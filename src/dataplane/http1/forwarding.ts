@@ -33,12 +33,12 @@ export function linkTo(
   }
 }
 
-/** The head as it goes to the instance, or to its node; `facts` are those of the client's connection. */
+/** The head as it goes to the instance's node; `facts` are those of the client's connection. */
 export function headTo(
   endpoint: Endpoint,
   head: Buffer,
   facts: ConnectionFacts,
   caller: string | null,
 ): Buffer {
-  return endpoint.node === null ? head : withHop(head, { instance: endpoint.id, facts, caller })
+  return withHop(head, { instance: endpoint.id, facts, caller })
 }

@@ -14,7 +14,7 @@ const MAX_CONNECT_ATTEMPTS = 3
 
 /** The exchange for which an instance is held. */
 export interface HoldUser extends UpstreamUser {
-  /** There is an instance; a connection to it is being made, or taken. */
+  /** There is an instance; `connect` makes or takes a connection to it. */
   instanceGranted(endpoint: Endpoint): void
   /** There is none, for now or at all. */
   instanceRefused(refusal: Refusal): void
@@ -86,6 +86,11 @@ export class InstanceHold implements Waiter {
   granted(endpoint: Endpoint): void {
     this.#endpoint = endpoint
     this.#user.instanceGranted(endpoint)
+  }
+
+  /** Takes or makes a connection to the instance that was granted. */
+  connect(): void {
+    const endpoint = this.#endpoint!
     this.#upstream = UpstreamConnection.take(endpoint, this.#user, this.#limits(true), this.#linkTo(endpoint))
     if (this.#upstream.connected) this.#user.upstreamConnected()
   }
@@ -125,11 +130,6 @@ export class InstanceHold implements Waiter {
   lose(): void {
     this.#upstream?.destroy()
     this.#upstream = null
-  }
-
-  /** Another connection to the same instance. */
-  reconnect(): void {
-    this.granted(this.#endpoint!)
   }
 
   /** The connection was not made: waits for another instance, or says that there is none. */

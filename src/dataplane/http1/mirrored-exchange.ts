@@ -5,21 +5,23 @@ import type { Admitted } from './admission.ts'
 import { BodyRelay } from './body-relay.ts'
 import { ExchangeMeter } from './exchange-meter.ts'
 import { recordExchange } from './exchange-record.ts'
-import { endpointSource, headTo, linkTo } from './forwarding.ts'
+import { endpointSource, linkTo } from './forwarding.ts'
 import { IncomingResponse } from './incoming-response.ts'
 import { type HoldUser, InstanceHold } from './instance-hold.ts'
+import { OwnSide } from './own-side.ts'
 
 /** A copy of a request: sent once as it is, its answer read to its end and dropped. */
 export class MirroredExchange implements HoldUser {
   readonly #engine: EngineContext
   readonly #admitted: Admitted
   readonly #facts: ConnectionFacts
+  readonly #judged: OwnSide
   readonly #body: readonly Buffer[]
   readonly #ended: () => void
   readonly #instance: InstanceHold
   readonly #meter = new ExchangeMeter(performance.now())
   readonly #time = Date.now()
-  #phase: 'waiting' | 'connecting' | 'sent' | 'done' = 'waiting'
+  #phase: 'waiting' | 'judging' | 'connecting' | 'sent' | 'done' = 'waiting'
   #response: IncomingResponse | null = null
   #timer: NodeJS.Timeout | null = null
 
@@ -34,6 +36,7 @@ export class MirroredExchange implements HoldUser {
     this.#engine = engine
     this.#admitted = admitted
     this.#facts = facts
+    this.#judged = new OwnSide(engine, admitted, facts)
     this.#body = body
     this.#ended = ended
     const { way } = admitted
@@ -52,11 +55,19 @@ export class MirroredExchange implements HoldUser {
   }
 
   instanceGranted(endpoint: Endpoint): void {
+    this.#phase = 'judging'
+    this.#judged.judge(endpoint, null, (refusal) => {
+      if (refusal) this.#end()
+      else this.#connect(endpoint)
+    })
+  }
+
+  #connect(endpoint: Endpoint): void {
     this.#phase = 'connecting'
     const { maxTrailerBytes } = this.#engine.mesh.limits
     this.#response = new IncomingResponse({
       engine: this.#engine,
-      stages: this.#admitted.stages,
+      stages: this.#judged.stages,
       upstream: endpoint.address,
       relay: (framing, length, sendFraming) =>
         new BodyRelay(framing, length, sendFraming, maxTrailerBytes, (section) =>
@@ -65,6 +76,7 @@ export class MirroredExchange implements HoldUser {
       attempt: null,
       answered: (status) => this.#instance.answered(status),
     })
+    this.#instance.connect()
   }
 
   instanceRefused(): void {
@@ -74,9 +86,7 @@ export class MirroredExchange implements HoldUser {
   upstreamConnected(): void {
     this.#phase = 'sent'
     this.#instance.connected()
-    const { head, caller } = this.#admitted
-    const { endpoint, socket } = this.#instance
-    socket!.write(Buffer.concat([headTo(endpoint!, head, this.#facts, caller), ...this.#body]))
+    this.#instance.socket!.write(Buffer.concat([this.#judged.head, ...this.#body]))
     this.#meter.receivedAt = this.#meter.startedAt
     this.#meter.sentAt = performance.now()
   }
@@ -107,6 +117,7 @@ export class MirroredExchange implements HoldUser {
   #end(): void {
     if (this.#phase === 'done') return
     if (this.#phase === 'waiting') this.#instance.cancel()
+    if (this.#phase === 'judging') this.#judged.cancel()
     this.#phase = 'done'
     clearTimeout(this.#timer!)
     this.#instance.release(this.#response?.upstreamReusable === true)
@@ -118,7 +129,8 @@ export class MirroredExchange implements HoldUser {
   #record(): void {
     const response = this.#response
     if (response === null || response.status === 0) return
-    const { requestId, records: stages, head } = this.#admitted
+    const { requestId, head } = this.#admitted
+    const { records: stages } = this.#judged
     const bodyBytes = this.#body.reduce((sum, { length }) => sum + length, 0)
     const figures = this.#meter.figures(bodyBytes, response.bodyBytes, response.startedAt)
     const { status, observed } = response

@@ -3,7 +3,6 @@ import type { ExchangeMeter } from './exchange-meter.ts'
 
 /** One request's bytes on their way to an instance, and again to another one where it has to be repeated. */
 export class OutgoingRequest {
-  readonly #head: Buffer
   readonly #body: BodyRelay
   readonly #most: number
   readonly #meter: ExchangeMeter
@@ -18,14 +17,7 @@ export class OutgoingRequest {
    * `most`: so many bytes of the body are kept to be sent again; 0: none, as nobody would. `giveBack` gets what the client sent
    * behind the body.
    */
-  constructor(
-    head: Buffer,
-    body: BodyRelay,
-    most: number,
-    meter: ExchangeMeter,
-    giveBack: (bytes: Buffer) => void,
-  ) {
-    this.#head = head
+  constructor(body: BodyRelay, most: number, meter: ExchangeMeter, giveBack: (bytes: Buffer) => void) {
     this.#body = body
     this.#most = most
     this.#meter = meter
@@ -68,9 +60,9 @@ export class OutgoingRequest {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
   }
 
-  /** All that is to go out on a new connection. `line`, with its CRLF, is added to the head, which `headTo` then readies for where it goes. */
-  begin(headTo: (head: Buffer) => Buffer, line: string): Buffer {
-    const out = [headTo(line === '' ? this.#head : withLine(this.#head, line))]
+  /** All that is to go out on a new connection, behind the head. */
+  begin(head: Buffer): Buffer {
+    const out = [head]
     if (this.#held) out.push(...this.#held)
     const pending = this.#pending
     this.#pending = EMPTY
@@ -101,15 +93,6 @@ export class OutgoingRequest {
     if (this.#heldBytes > this.#most) this.#held = null
     else for (let i = first; i < out.length; i++) this.#held!.push(out[i]!)
   }
-}
-
-function withLine(head: Buffer, line: string): Buffer {
-  const whole = Buffer.allocUnsafe(head.length + line.length)
-  const end = head.length - 2
-  head.copy(whole, 0, 0, end)
-  whole.write(line, end, 'latin1')
-  head.copy(whole, end + line.length, end)
-  return whole
 }
 
 function joined(parts: Buffer[]): Buffer {
