@@ -108,6 +108,30 @@ test('requests that come together ask once, and are served in their order', () =
   assert.equal(desk.client.counters.asks, 1)
 })
 
+test('who comes steadily waits only at first: a lease is renewed as it is used up', () => {
+  const limit = quotaLimit({ requests: 100_000, windowMs: 3_600_000 })
+  const desk = new Desk([limit])
+  for (let i = 0; i < 100; i++) {
+    desk.take(limit)
+    desk.answer()
+    desk.now += 100
+    desk.client.tick()
+  }
+  const { taken, waited, asks } = desk.client.counters
+  assert.equal(taken, 100)
+  assert.equal(waited, 2)
+  assert.ok(asks < 30, `${asks} asks`)
+})
+
+test('who comes once asks once', () => {
+  const limit = quotaLimit({ requests: 100_000 })
+  const desk = new Desk([limit])
+  desk.take(limit)
+  desk.answer()
+  desk.answer()
+  assert.equal(desk.client.counters.asks, 1)
+})
+
 test('a refusal is known without asking, until there may be more', () => {
   const limit = quotaLimit({ requests: 1, windowMs: 1_000 })
   const desk = new Desk([limit])

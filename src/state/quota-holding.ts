@@ -37,6 +37,8 @@ interface QuotaLease {
 /** Clocks run apart by less than this part, and a lease ends by so much earlier here. */
 const DRIFT = 0.002
 const MOST_AHEAD = 65_536
+/** From so many requests on a lease is renewed before the last of it is used. */
+const LARGE_LEASE = 8
 
 /** Answers for the next milliseconds what nobody answers. */
 export function closeHolding(
@@ -79,7 +81,10 @@ export function takeOne(holding: QuotaHolding, now: number): boolean {
   lease.left--
   lease.lastUse = now
   holding.taken++
-  return holding.leases.length === 1 && lease.granted >= 8 && lease.left === lease.granted >> 2
+  if (holding.leases.length > 1) return false
+  if (lease.granted >= LARGE_LEASE) return lease.left === lease.granted >> 2
+  // One request tells nothing of a rate: who comes once asks once.
+  return lease.left === 0 && holding.taken > 1 && expectedDemand(holding, now) > 0
 }
 
 /** How much to ask for ahead of demand: what the present rate uses up in half of a lease's life. */
