@@ -17,6 +17,7 @@ export type Outcome = {
 const unit = 'us/request'
 
 const comparisons: readonly { against: ProxyName; goals: readonly Goal[] }[] = [
+  { against: 'relay', goals: [] },
   { against: 'nginx', goals: [{ of: 'ratio', atMost: 2 }] },
   { against: 'envoy+policies', goals: [{ of: 'ratio', atMost: 0.3 }] },
 ]

@@ -3,7 +3,7 @@ import type { BenchRun } from './bench.ts'
 import { pause } from './children.ts'
 import { startUpstream, type Upstream } from './nginx.ts'
 import { missingPeers } from './peers.ts'
-import { direct, envoyPair, mayflyNodes, type PolicyProxy } from './policy-proxies.ts'
+import { direct, envoyPair, mayflyNodes, type PolicyProxy, relayPair } from './policy-proxies.ts'
 import { policyRows } from './policy-rows.ts'
 import { missingRecords } from './proxies.ts'
 import { LOADS, type Load, measureProxy, type ProxySample } from './proxy-load.ts'
@@ -28,10 +28,11 @@ export async function policies({ rounds, children, say, fail }: BenchRun): Promi
   const tokens = await makeTokens(TOKENS)
   const running = [
     direct(upstream.port),
+    await relayPair(children, upstream.port),
     await envoyPair(children, upstream.port, tokens),
     await mayflyNodes(children, upstream.port, tokens),
   ]
-  for (const proxy of running.slice(1)) await checkPolicies(proxy, upstream)
+  for (const proxy of running.slice(2)) await checkPolicies(proxy, upstream)
 
   const answered = new Map<PolicyProxy, number>()
   const run = async (proxy: PolicyProxy, load: Load, seconds: number) => {

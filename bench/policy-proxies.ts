@@ -9,13 +9,14 @@ import { processTree } from './process-tree.ts'
 import type { Records } from './proxies.ts'
 import type { Loaded } from './proxy-load.ts'
 import { startRateLimitService } from './rate-limit-service.ts'
+import { processesOf, startRelayPair } from './relay.ts'
 import type { Tokens } from './tokens.ts'
 import { startTraceSink } from './trace-sink.ts'
 import { requestHead, requestHeadWithToken } from './workload.ts'
 
 /** The way from a caller to its callee, with what it leaves behind. */
 export type PolicyProxy = Loaded & {
-  readonly name: 'direct' | 'envoy pair' | 'mayfly'
+  readonly name: 'direct' | 'relay pair' | 'envoy pair' | 'mayfly'
   readonly records?: Records
   /** Why its policies are not all at work; null: they are. */
   idlePolicy?(requests: number): Promise<string | null>
@@ -30,6 +31,17 @@ export function direct(upstream: number): PolicyProxy {
     port: upstream,
     heads: new HeadCycle([requestHead(AUTHORITY)]),
     processes: () => [],
+  }
+}
+
+/** Two relays that read nothing, over mutual TLS: the part of a request's cost that is node:net's and node:tls'. */
+export async function relayPair(children: Children, upstream: number): Promise<PolicyProxy> {
+  const pair = await startRelayPair(children, upstream)
+  return {
+    name: 'relay pair',
+    port: pair.port,
+    heads: new HeadCycle([requestHead(AUTHORITY)]),
+    processes: () => processesOf(pair),
   }
 }
 

@@ -20,6 +20,18 @@ export function policyRows(load: Load, samples: Samples, problem?: string): Row[
       goals: [{ of: 'ratio', atMost: 0.25 }],
     }),
     measured({
+      name: 'mayfly CPU, both engines, vs relays',
+      unit,
+      rounds: of('mayfly', 'engineCpu'),
+      baseline: { name: 'relay pair', rounds: of('relay pair', 'cpu') },
+    }),
+    measured({
+      name: 'relay pair CPU',
+      unit,
+      rounds: of('relay pair', 'cpu'),
+      baseline: against('cpu'),
+    }),
+    measured({
       name: 'mayfly CPU, all processes',
       unit,
       rounds: of('mayfly', 'cpu'),

@@ -7,6 +7,7 @@ import { startMesh } from './mayfly.ts'
 import { startNginxProxy } from './nginx.ts'
 import { processTree } from './process-tree.ts'
 import type { Loaded } from './proxy-load.ts'
+import { processesOf, startRelay } from './relay.ts'
 import { startTraceSink, type TraceSink } from './trace-sink.ts'
 import { RULES, requestHead } from './workload.ts'
 
@@ -21,7 +22,7 @@ export type Records = {
   readonly perRequest: number
 }
 
-export type ProxyName = 'nginx' | 'envoy' | 'envoy+policies' | 'mayfly'
+export type ProxyName = 'relay' | 'nginx' | 'envoy' | 'envoy+policies' | 'mayfly'
 
 const recordSeconds = 15
 const hostName = 'api.bench.localhost'
@@ -32,13 +33,14 @@ export type Proxies = {
   readonly absent: ReadonlyMap<ProxyName, string>
 }
 
-/** Starts nginx, Envoy bare and with our policies' equivalents, and Mayfly, one after the other. */
+/** Starts a bare relay, nginx, Envoy bare and with our policies' equivalents, and Mayfly, one after the other. */
 export async function startProxies(
   children: Children,
   upstream: number,
   hasEnvoy: boolean,
 ): Promise<Proxies> {
   const starts: Record<ProxyName, () => Promise<RunningProxy>> = {
+    relay: () => startBareRelay(children, upstream),
     nginx: () => startNginx(children, upstream),
     envoy: () => startBareEnvoy(children, upstream),
     'envoy+policies': () => startFullEnvoy(children, upstream),
@@ -79,14 +81,19 @@ export async function missingRecords(
   }
 }
 
+async function startBareRelay(children: Children, upstream: number): Promise<RunningProxy> {
+  const relay = await startRelay(children, upstream)
+  return { name: 'relay', port: relay.port, heads: plainHeads(), processes: () => processesOf(relay) }
+}
+
 async function startNginx(children: Children, upstream: number): Promise<RunningProxy> {
   const { child, port } = await startNginxProxy(children, upstream)
-  return { name: 'nginx', port, heads: new HeadCycle([requestHead(hostName)]), processes: treeOf(child) }
+  return { name: 'nginx', port, heads: plainHeads(), processes: treeOf(child) }
 }
 
 async function startBareEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
   const { child, port } = await startEnvoy(children, 'envoy', upstream)
-  return { name: 'envoy', port, heads: new HeadCycle([requestHead(hostName)]), processes: treeOf(child) }
+  return { name: 'envoy', port, heads: plainHeads(), processes: treeOf(child) }
 }
 
 async function startFullEnvoy(children: Children, upstream: number): Promise<RunningProxy> {
@@ -97,7 +104,7 @@ async function startFullEnvoy(children: Children, upstream: number): Promise<Run
   return {
     name: 'envoy+policies',
     port,
-    heads: new HeadCycle([requestHead(hostName)]),
+    heads: plainHeads(),
     processes: treeOf(child),
     records,
   }
@@ -122,6 +129,10 @@ async function startMayfly(children: Children, upstream: number): Promise<Runnin
     engines,
     records: { sink, accessLogs: [accessLog], perRequest: 1 },
   }
+}
+
+function plainHeads(): HeadCycle {
+  return new HeadCycle([requestHead(hostName)])
 }
 
 function treeOf({ pid }: { readonly pid: number }): () => number[] {
