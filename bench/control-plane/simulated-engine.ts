@@ -76,7 +76,11 @@ export class SimulatedEngine {
   /** What waits takes a slot, or says at once that it waits. */
   #serve(key: string, asked: Asked): void {
     this.#take(asked)
-    if (asked.waiting > 0) this.#report([key])
+    // As real engines do, at the end of the turn: what came along may have served it.
+    if (asked.waiting > 0)
+      setImmediate(() => {
+        if (asked.waiting > 0) this.#report([key])
+      })
   }
 
   #take(asked: Asked): void {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { toBinary } from '@bufbuild/protobuf'
+import { ordersOf } from '../../src/control/nodes/node-message.ts'
 import { fromWire, toWire } from '../../src/control/nodes/wire-value.ts'
-import type { ToNode } from '../../src/control/proto/mayfly/v1/nodes_pb.js'
+import { type ToNode, ToNodeSchema } from '../../src/control/proto/mayfly/v1/nodes_pb.js'
 import type { FromEngine, ToEngine } from '../../src/dataplane/engine-messages.ts'
 import { ConnectStream, type Credential, type Said } from './connect-stream.ts'
 import { SimulatedEngine } from './simulated-engine.ts'
-import type { Traffic } from './traffic.ts'
+import type { Part, Traffic } from './traffic.ts'
 
 export type NodePlan = {
   readonly name: string
@@ -116,10 +118,19 @@ export class SimulatedNode {
     this.#say({ case: 'engineSays', value: { engine, message: text } }, kind, key)
   }
 
-  #told({ contents, what }: ToNode, bytes: number): void {
+  #told(message: ToNode, bytes: number): void {
+    const parts: Part[] = []
+    for (const order of ordersOf(message)) {
+      const size = message === order ? bytes : toBinary(ToNodeSchema, order).length
+      const note = (kind: string, key: string | null) => parts.push({ kind, key, size })
+      this.#take(order, note)
+    }
+    if (parts.length > 0) this.#traffic.noteParts('toNode', bytes, parts)
+  }
+
+  #take({ contents, what }: ToNode, note: (kind: string, key: string | null) => void): void {
     for (const { hash, bytes: content } of contents) this.#contents.set(hash, content)
     const read = (text: string) => fromWire(text, (hash) => this.#contents.get(hash)) as ToEngine
-    const note = (kind: string, key: string | null) => this.#traffic.note('toNode', kind, bytes, key)
     switch (what.case) {
       case 'tell': {
         const message = read(what.value.message)

@@ -152,6 +152,32 @@ test('a request that waits starts what it needs at once, within bounds', () => {
   }
 })
 
+test("a request of which only its engine's question is known starts an instance, and counts until it is reported or gone", () => {
+  const { controller, sets, demand, told } = world({ concurrency: 1, annotations: { window: '6s' } }, [
+    'a',
+    'b',
+  ])
+  controller.expect('b', Date.now())
+  assert.deepEqual(desired(sets), [1])
+  const instance = sets[0]!.ready()
+  assert.deepEqual(told('b'), { [instance.id]: 1 })
+  assert.equal(controller.requests, 0)
+  demand('b', 0, 1)
+  mock.timers.tick(4_000)
+  controller.scale(Date.now())
+  demand('a', 1)
+  mock.timers.tick(5)
+  assert.deepEqual(desired(sets), [2], 'it is under way')
+
+  const other = world({ annotations: { window: '6s' } })
+  other.controller.expect('a', Date.now())
+  for (let second = 2; second <= 12; second += 2) {
+    mock.timers.tick(2_000)
+    other.controller.scale(Date.now())
+  }
+  assert.deepEqual(desired(other.sets), [0], 'nobody waits any more')
+})
+
 test('more are started only when a slot has had the time to come over from another engine', () => {
   const { sets, demand } = world({ concurrency: 1 }, ['a', 'b'])
   demand('a', 1)

@@ -4,6 +4,7 @@ import type { Instance, InstanceListener } from '../runtime/instance.ts'
 import type { InstanceSet } from '../runtime/instance-set.ts'
 import { SlotLedger } from '../state/slot-ledger.ts'
 import { Autoscaler } from './autoscaler.ts'
+import { EngineNeeds } from './engine-needs.ts'
 
 export interface ControllerHooks {
   /** Makes the (empty) instance set of a revision. */
@@ -29,7 +30,7 @@ export class FunctionController {
   readonly key: string
   readonly #hooks: ControllerHooks
   readonly #ledger = new SlotLedger()
-  readonly #needs = new Map<string, number>()
+  readonly #needs = new EngineNeeds()
   /** Instances on their way out, each with what resolves when no engine uses it any more. */
   readonly #retiring = new Map<string, () => void>()
   #generation = 0
@@ -142,12 +143,20 @@ export class FunctionController {
     this.#share()
   }
 
+  /** An engine has a request that waits, and learns of the function only when it can be served. */
+  expect(engine: string, now: number): void {
+    this.#needs.expect(engine, now)
+    this.#autoscaler.record(now, this.#needs.total, 0)
+    this.#share()
+    this.#startSoon()
+  }
+
   /** An engine's report of requests under way. */
   demand(engine: string, report: DemandReport, now: number): void {
     this.#ledger.addEngine(engine)
     this.#requests += report.begun
-    this.#needs.set(engine, report.waiting + report.inFlight)
-    this.#autoscaler.record(now, this.#need(), report.begun)
+    this.#needs.reported(engine, report.waiting + report.inFlight)
+    this.#autoscaler.record(now, this.#needs.total, report.begun)
     this.#share()
     if (report.waiting === 0) return
     this.#startSoon()
@@ -161,7 +170,8 @@ export class FunctionController {
 
   /** A step of the autoscaler; false where the function is at rest, so that none is needed until the next demand. */
   scale(now: number): boolean {
-    const need = this.#need()
+    this.#needs.forgetExpected(now)
+    const need = this.#needs.total
     if (isExternal(this.spec)) return need > 0
     this.#autoscaler.record(now, need)
     const ready = this.#current.set.instances().filter((instance) => instance.state === 'ready').length
@@ -172,8 +182,7 @@ export class FunctionController {
 
   /** Lets slots that several engines need go round; true where that is needed again. */
   turn(): boolean {
-    const contending = [...this.#needs.values()].filter((need) => need > 0).length > 1
-    if (!contending || limitOf(this.spec) === null) return false
+    if (!this.#needs.contending || limitOf(this.spec) === null) return false
     this.#ledger.nextTurn()
     this.#share()
     return true
@@ -240,21 +249,15 @@ export class FunctionController {
     return this.instances().some(({ state }) => state === 'ready')
   }
 
-  #need(): number {
-    let need = 0
-    for (const one of this.#needs.values()) need += one
-    return need
-  }
-
   /**
    * Requests wait: starts what they need instead of at the autoscaler's next step; at once from zero, else when a slot has
    * had the time to come over from an engine that does not need it.
    */
   #startSoon(): void {
-    if (this.#desired === 0) return this.#startFor(this.#need())
+    if (this.#desired === 0) return this.#startFor(this.#needs.total)
     this.#startTimer ??= setTimeout(() => {
       this.#startTimer = null
-      this.#startFor(this.#need())
+      this.#startFor(this.#needs.total)
     }, SLOT_MOVE_MS)
   }
 
@@ -277,7 +280,7 @@ export class FunctionController {
 
   /** Shares the slots anew and tells the engines for which something changed, but `except`. */
   #share(except?: string): void {
-    this.#ledger.share(this.#needs)
+    this.#ledger.share(this.#needs.byEngine)
     for (const engine of this.#ledger.takeChanged().keys()) {
       if (!this.#removed && engine !== except) this.#hooks.send(engine, this.#endpoints(engine))
     }

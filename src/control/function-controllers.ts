@@ -1,8 +1,8 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import type { Instance } from '../runtime/instance.ts'
-import type { CompiledMesh } from './compile-mesh.ts'
-import { FunctionController } from './function-controller.ts'
+import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import { FunctionController, isExternal } from './function-controller.ts'
 import type { FunctionSlices } from './function-slices.ts'
 import type { InstancePlaces } from './instance-places.ts'
 import type { MeshNode } from './mesh-node.ts'
@@ -47,16 +47,23 @@ export class FunctionControllers {
 
   /** `adopted` instances run already. */
   control(spec: FunctionSpec, adopted = 0): FunctionController {
-    const { nodes, places, notice } = this.#parts
+    const { nodes, places, slices, notice } = this.#parts
     const asking = () => this.#nodesAsking(spec.key)
     const controller = new FunctionController(
       spec,
       asking().flatMap((node) => node.engines()),
       {
         createSet: (one, revision, listener) => places.createSet(one, revision, listener),
-        send: (engine, message) => nodes.send(engine, message),
+        send: (engine, message) => {
+          const node = nodes.nodeOf(engine)
+          if (node) slices.release(node, spec.key)
+          nodes.send(engine, message)
+        },
         broadcast: (message) => {
-          for (const node of asking()) node.broadcast(message)
+          for (const node of asking()) {
+            slices.release(node, spec.key)
+            node.broadcast(message)
+          }
         },
         instanceStarting: () => {
           this.#instancesStarted++
@@ -147,6 +154,28 @@ export class FunctionControllers {
       this.#busy.add(controller)
       this.#contended.add(controller)
     }
+  }
+
+  /**
+   * Whether a request that comes in at the node waits for the function's first instance whatever its engine finds out: it judges
+   * nothing but routes before (decision 12), and nothing serves yet.
+   */
+  isCold(node: MeshNode, { spec, routes }: CompiledFunction): boolean {
+    if (routes !== null || isExternal(spec) || !this.#parts.nodes.forwards(node)) return false
+    const controller = this.#controllers.get(spec.key)
+    if (!controller) return true
+    const failure = controller.failure()
+    if (failure !== null && failure.retryAt > Date.now()) return false
+    return controller.instances().every(({ state }) => state === 'starting')
+  }
+
+  /** A request waits at an engine that cannot say so yet, since its node does not know the function. */
+  expect(node: MeshNode, engine: string, key: string): void {
+    const controller = this.for(key)
+    if (!controller) return
+    for (const one of node.engines()) controller.addEngine(one)
+    controller.expect(engine, Date.now())
+    this.#busy.add(controller)
   }
 
   /** A deleted function may have been written anew under its name; an instance's id is one controller's alone. */

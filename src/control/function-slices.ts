@@ -1,5 +1,6 @@
 import type { FromEngine, ToEngine } from '../dataplane/engine-messages.ts'
 import type { CompiledFunction, CompiledMesh } from './compile-mesh.ts'
+import { HeldAnswers } from './held-answers.ts'
 import type { MeshNode } from './mesh-node.ts'
 import { functionSlice } from './mesh-slices.ts'
 
@@ -8,19 +9,28 @@ const BATCH = 128
 /** A node forgets a function of which nobody has asked it for this long, and of which it has no instance. In milliseconds. */
 export const IDLE_MS = 600_000
 
+export interface SlicesHooks {
+  /** A node's engines have been told of a function for which they have requests, for the first time. */
+  learned(node: MeshNode, key: string): void
+  /** Whether a request that comes in at the node waits for an instance whatever its engine finds out, and none is ready. */
+  isCold(node: MeshNode, fn: CompiledFunction): boolean
+  /** Such a request has come to that engine. */
+  start(node: MeshNode, engine: string, key: string): void
+}
+
 /** Which node knows which functions: each is told of those that it has asked for or runs instances of, and of nothing else. */
 export class FunctionSlices {
   readonly #compiled: () => CompiledMesh
-  readonly #learned: (node: MeshNode, key: string) => void
+  readonly #hooks: SlicesHooks
+  readonly #held = new HeldAnswers((node, key) => this.#answer(node, key))
   /** By node; for each function when there was last a use for it, in milliseconds since the epoch. */
   readonly #known = new WeakMap<MeshNode, Map<string, number>>()
   /** By node: the functions for which requests came there. It knows others since it runs instances of them. */
   readonly #asked = new WeakMap<MeshNode, Set<string>>()
 
-  /** `learned`: a node's engines have been told of a function for which they have requests, for the first time. */
-  constructor(compiled: () => CompiledMesh, learned: (node: MeshNode, key: string) => void) {
+  constructor(compiled: () => CompiledMesh, hooks: SlicesHooks) {
     this.#compiled = compiled
-    this.#learned = learned
+    this.#hooks = hooks
   }
 
   /** What a new engine of the node is told. */
@@ -31,7 +41,10 @@ export class FunctionSlices {
     return Array.from({ length: count }, (_, i) => this.#upsert(known.slice(i * BATCH, (i + 1) * BATCH)))
   }
 
-  /** An engine asks: its node is told of the function, or the engine that there is none. */
+  /**
+   * An engine asks: its node is told of the function, or the engine that there is none. Where nothing of it runs, it is started first
+   * and the answer goes with its endpoint; but at once where more requests come, which control has to hear of.
+   */
   wanted(
     node: MeshNode,
     engine: string,
@@ -40,8 +53,25 @@ export class FunctionSlices {
     const mesh = this.#compiled()
     const found = key ?? keyOfHost(host ?? '', mesh.config.domain)
     const fn = found === null ? undefined : mesh.functions.get(found)
-    if (fn && (key !== null || !fn.spec.clusterLocal)) this.#tell(node, fn)
-    else node.send(engine, { type: 'function-absent', key, host })
+    if (!fn || (key === null && fn.spec.clusterLocal))
+      return node.send(engine, { type: 'function-absent', key, host })
+    if (this.release(node, fn.spec.key)) return
+    if (host === null || this.knows(node, fn.spec.key) || !this.#hooks.isCold(node, fn))
+      return this.#tell(node, fn)
+    if (!this.#held.hold(node, fn.spec.key, host)) return this.#tell(node, fn)
+    this.#askedBy(node).add(fn.spec.key)
+    this.#hooks.start(node, engine, fn.spec.key)
+  }
+
+  /** Answers what was held back until now; call it before the node's engines are told anything else of the function. */
+  release(node: MeshNode, key: string): boolean {
+    if (this.#held.take(node, key) === null) return false
+    this.#answer(node, key)
+    return true
+  }
+
+  close(): void {
+    this.#held.close()
   }
 
   /** The node is to know the function, if there is such a one. */
@@ -73,7 +103,11 @@ export class FunctionSlices {
       const known = this.#of(node)
       const upsert = changed.filter(({ spec }) => known.has(spec.key))
       const remove = removed.filter((key) => known.delete(key))
-      for (const key of removed) this.#askedBy(node).delete(key)
+      for (const key of removed) {
+        this.#askedBy(node).delete(key)
+        const host = this.#held.take(node, key)
+        if (host !== null) node.broadcast({ type: 'function-absent', key: null, host })
+      }
       for (const fn of upsert) this.#tellDestinations(node, fn)
       if (upsert.length + remove.length > 0) node.broadcast({ ...this.#upsert(upsert), remove })
     }
@@ -112,6 +146,11 @@ export class FunctionSlices {
     return this.#of(node).size
   }
 
+  #answer(node: MeshNode, key: string): void {
+    const fn = this.#compiled().functions.get(key)
+    if (fn) this.#tell(node, fn)
+  }
+
   /** It is told even if it knows it: one of its engines may not have heard yet. */
   #tell(node: MeshNode, fn: CompiledFunction): void {
     const { key } = fn.spec
@@ -126,7 +165,7 @@ export class FunctionSlices {
     const asked = this.#askedBy(node)
     if (asked.has(key)) return
     asked.add(key)
-    this.#learned(node, key)
+    this.#hooks.learned(node, key)
   }
 
   /** Where a function's routes lead, its caller's engine has to know as well. */

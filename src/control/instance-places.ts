@@ -35,8 +35,7 @@ export class InstancePlaces {
       rooms: this.#rooms,
       external: isExternal(spec),
       first: this.#nodes.hashOf(spec.key),
-      create: ({ node }, changed) =>
-        node.createSet(spec, revision, this.#onNode(node, telling(listener, changed))),
+      create: ({ node }, changed) => this.#setOn(node, spec, revision, telling(listener, changed)),
       failed: (reason, retryAt) => listener.failed(reason, retryAt),
     })
     this.#sets.add(set)
@@ -70,6 +69,19 @@ export class InstancePlaces {
     else this.#closed.set(node, drain)
     this.#close()
     for (const set of this.#sets) set.placesChanged()
+  }
+
+  /** A node is told of a function with the first order for an instance of it. */
+  #setOn(node: MeshNode, spec: FunctionSpec, revision: string, listener: InstanceListener): InstanceSet {
+    const set = node.createSet(spec, revision, this.#onNode(node, listener))
+    if (this.#hosted) {
+      const setDesired = set.setDesired.bind(set)
+      set.setDesired = (count) => {
+        if (count > 0) this.#slices.ensure(node, spec.key)
+        setDesired(count)
+      }
+    }
+    return set
   }
 
   #update(): RoomsChange {

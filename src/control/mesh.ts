@@ -63,10 +63,11 @@ export class Mesh {
   readonly #nodes: MeshNodes
   readonly #local: readonly LocalNode[]
   readonly #hosted = new HostedBook()
-  readonly #slices = new FunctionSlices(
-    () => this.#compiled,
-    (node, key) => this.#controllers.tellEndpoints(node, key),
-  )
+  readonly #slices = new FunctionSlices(() => this.#compiled, {
+    learned: (node, key) => this.#controllers.tellEndpoints(node, key),
+    isCold: (node, fn) => this.#controllers.isCold(node, fn),
+    start: (node, engine, key) => this.#controllers.expect(node, engine, key),
+  })
   /** null: the mesh has one node. */
   readonly #trust: NodeTrust | null
   readonly #controllers: FunctionControllers
@@ -281,6 +282,7 @@ export class Mesh {
   /** Ceases to decide, and leaves nodes of other processes as they are. */
   leave(): void {
     for (const timer of this.#timers) clearInterval(timer)
+    this.#slices.close()
     this.#keySets.close()
     this.#quota.close()
     this.#trust?.identities.close()
@@ -290,6 +292,7 @@ export class Mesh {
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     const engines = this.#nodes.engines()
+    this.#slices.close()
     this.#keySets.close()
     await this.#nodes.drain(this.#compiled.limits.drainTimeoutMs + DRAIN_SLACK_MS)
     // No engine is left that could give its slots back: without this, instances would wait for that.

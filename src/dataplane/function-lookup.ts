@@ -17,6 +17,8 @@ export interface FunctionLookupHooks {
 const ANSWER_MS = 2_000
 /** That there is no such function is remembered for so long: one that is made then is found soon. */
 const ABSENT_MS = 200
+/** Control may start a function before it answers. Where more requests come it is asked once more, after this time. */
+const REPEAT_MS = 10
 const MOST_ABSENT = 4_096
 /** Questions under way at once: whoever invents hosts must not cause more. */
 const MOST_ASKED = 256
@@ -25,11 +27,13 @@ interface Question {
   settled: Promise<LookupOutcome>
   settle(outcome: LookupOutcome): void
   timer: NodeJS.Timeout
+  /** null: nobody else has asked. */
+  repeat: NodeJS.Timeout | null
 }
 
 /** Finds out about functions that an engine was not told of: it is told of one when it first asks. */
 export class FunctionLookup {
-  readonly counters = { asked: 0, absent: 0, unanswered: 0, overLimit: 0 }
+  readonly counters = { asked: 0, repeated: 0, absent: 0, unanswered: 0, overLimit: 0 }
   readonly #functions: FunctionTable
   readonly #hooks: FunctionLookupHooks
   /** By "key KEY" or "host HOST". */
@@ -83,7 +87,10 @@ export class FunctionLookup {
       this.#absent.delete(name)
     }
     const before = this.#asked.get(name)
-    if (before) return before.settled
+    if (before) {
+      if (message.host !== null) before.repeat ??= this.#repeat(message)
+      return before.settled
+    }
     if (this.#asked.size >= MOST_ASKED) {
       this.counters.overLimit++
       return Promise.resolve('silent')
@@ -93,10 +100,17 @@ export class FunctionLookup {
       this.counters.unanswered++
       this.#settle(name, 'silent')
     }, ANSWER_MS)
-    this.#asked.set(name, { settled: promise, settle: resolve, timer })
+    this.#asked.set(name, { settled: promise, settle: resolve, timer, repeat: null })
     this.counters.asked++
     this.#hooks.send(message)
     return promise
+  }
+
+  #repeat(message: Wanted): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.counters.repeated++
+      this.#hooks.send(message)
+    }, REPEAT_MS)
   }
 
   #settle(name: string, outcome: LookupOutcome): void {
@@ -104,6 +118,7 @@ export class FunctionLookup {
     if (!question) return
     this.#asked.delete(name)
     clearTimeout(question.timer)
+    if (question.repeat) clearTimeout(question.repeat)
     question.settle(outcome)
   }
 }

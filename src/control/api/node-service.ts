@@ -1,13 +1,13 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect'
 import type { CertificateAuthority } from '../certificate-authority.ts'
 import { standsBy } from '../leadership.ts'
 import { helloProblem } from '../nodes/hello-problem.ts'
 import { MessageQueue } from '../nodes/message-queue.ts'
 import type { KnownNode, NodeBook } from '../nodes/node-book.ts'
-import type { NodeStream, Order } from '../nodes/node-outbox.ts'
+import { nodeMessage } from '../nodes/node-message.ts'
+import type { NodeStream } from '../nodes/node-outbox.ts'
 import type { NodeRegistry } from '../nodes/node-registry.ts'
-import { type FromNode, type NodeService, type ToNode, ToNodeSchema } from '../proto/mayfly/v1/nodes_pb.js'
+import type { FromNode, NodeService, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
 import { ASKER, nodePrincipal } from './asker.ts'
 import { certifyRequest } from './control-identity.ts'
 import { type JoinTokens, NO_TOKEN } from './join-tokens.ts'
@@ -101,8 +101,7 @@ async function* serveNode(
   const queue = new MessageQueue<ToNode>(MOST_WAITING)
   let heardAt = performance.now()
   const stream: NodeStream = {
-    send: (order: Order, contents) =>
-      queue.push(create(ToNodeSchema, { what: order, contents } as MessageInitShape<typeof ToNodeSchema>)),
+    send: (parcels) => queue.push(nodeMessage(parcels)),
     end: (why) => queue.end(new ConnectError(why, Code.PermissionDenied)),
   }
   let lookedAt = performance.now()
@@ -113,7 +112,7 @@ async function* serveNode(
     lookedAt = now
     if (!wasLate && now - heardAt > 3 * PING_MS)
       queue.end(new ConnectError('no sign of life', Code.DeadlineExceeded))
-    else stream.send({ case: 'ping', value: { serial: 0 } }, [])
+    else stream.send([{ order: { case: 'ping', value: { serial: 0 } }, contents: [] }])
   }, PING_MS)
   signal.addEventListener('abort', () => queue.end())
   void listen(node, registry, messages, stream, () => {

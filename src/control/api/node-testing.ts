@@ -9,6 +9,7 @@ import { ControlPlane } from '../control-plane.ts'
 import { soleLeadership } from '../leadership.ts'
 import type { Mesh } from '../mesh.ts'
 import { MessageQueue } from '../nodes/message-queue.ts'
+import { ordersOf } from '../nodes/node-message.ts'
 import type { NodeRegistry } from '../nodes/node-registry.ts'
 import { MeshService } from '../proto/mayfly/v1/mesh_pb.js'
 import {
@@ -161,6 +162,8 @@ export type Said = NonNullable<MessageInitShape<typeof FromNodeSchema>['what']>
 export class TestNode {
   readonly name: string
   readonly orders: ToNode[] = []
+  /** As they came, each with one order or several. */
+  readonly messages: ToNode[] = []
   /** What its stream ended with. */
   readonly ended: Promise<ConnectError | null>
   readonly #said = new MessageQueue<FromNode>(10_000)
@@ -246,8 +249,9 @@ export class TestNode {
 
   async #read(orders: AsyncIterable<ToNode>): Promise<ConnectError | null> {
     try {
-      for await (const order of orders) {
-        this.orders.push(order)
+      for await (const message of orders) {
+        this.messages.push(message)
+        this.orders.push(...ordersOf(message))
         for (const look of this.#waiting) look()
       }
       return null

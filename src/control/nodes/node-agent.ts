@@ -7,6 +7,7 @@ import type { FromNode, ToNode } from '../proto/mayfly/v1/nodes_pb.js'
 import { AgentSets } from './agent-sets.ts'
 import { BlobCache } from './blob-cache.ts'
 import { EngineMemory } from './engine-memory.ts'
+import { ordersOf } from './node-message.ts'
 import type { NodeQuestion } from './node-questions.ts'
 import { isLasting, NodeState } from './node-state.ts'
 import { usageHere } from './node-usage.ts'
@@ -92,7 +93,11 @@ export class NodeAgent {
   }
 
   /** What the control plane says; throws where it refers to content that is not here. */
-  receive({ contents, what }: ToNode): void {
+  receive(message: ToNode): void {
+    for (const order of ordersOf(message)) this.#receive(order)
+  }
+
+  #receive({ contents, what }: ToNode): void {
     for (const { hash, bytes } of contents) this.#blobs.add(hash, bytes)
     switch (what.case) {
       case 'tell':

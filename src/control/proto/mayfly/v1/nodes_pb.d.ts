@@ -631,6 +631,12 @@ export declare type ToNode = Message<"mayfly.v1.ToNode"> & {
      */
     value: Ping;
     case: "ping";
+  } | {
+    /**
+     * @generated from field: mayfly.v1.Orders orders = 13;
+     */
+    value: Orders;
+    case: "orders";
   } | { case: undefined; value?: undefined };
 };
 
@@ -639,6 +645,26 @@ export declare type ToNode = Message<"mayfly.v1.ToNode"> & {
  * Use `create(ToNodeSchema)` to create a new message.
  */
 export declare const ToNodeSchema: GenMessage<ToNode>;
+
+/**
+ * What is said at once, in its order: a slice with the start that it is for, or with the endpoints of who waits for it.
+ *
+ * @generated from message mayfly.v1.Orders
+ */
+export declare type Orders = Message<"mayfly.v1.Orders"> & {
+  /**
+   * None of them is Orders itself.
+   *
+   * @generated from field: repeated mayfly.v1.ToNode orders = 1;
+   */
+  orders: ToNode[];
+};
+
+/**
+ * Describes the message mayfly.v1.Orders.
+ * Use `create(OrdersSchema)` to create a new message.
+ */
+export declare const OrdersSchema: GenMessage<Orders>;
 
 /**
  * @generated from message mayfly.v1.Content
