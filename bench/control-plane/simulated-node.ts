@@ -175,6 +175,7 @@ export class SimulatedNode {
   }
 
   #learn(message: ToEngine): void {
+    if (message.type === 'forget-functions') for (const key of message.keys) this.#known.delete(key)
     if (message.type !== 'functions') return
     const at = Number(process.hrtime.bigint()) / 1e6
     for (const { key } of message.upsert) {

@@ -43,6 +43,11 @@ export function addControlPlane(program: Command): void {
       '--authority-key <file>',
       "what the certificate authority's keys in etcd are sealed by; the same on each control plane (default: authority.key in --data)",
     )
+    .option(
+      '--slice-idle <time>',
+      'nodes forget functions for which they have had no use for so long; they ask for them again',
+      '10m',
+    )
     .option('--restore <file>', 'begin with what a backup holds; the store must be empty')
     .option('--ready-file <file>', 'written as JSON once calls are answered')
     .addHelpText(

@@ -14,6 +14,8 @@ export interface NodeRow {
   address: string | null
   /** Where clients reach a gateway. */
   gateway: string | null
+  /** How many functions its engines know. */
+  functions: number
   /** Instances that it has, in whatever state. */
   instances: number
   engines: string[]
@@ -72,6 +74,7 @@ export async function clusterNodes(
       schedulable,
       address: there?.address ?? null,
       gateway: gatewayPort === 0 ? null : `http://${formatAddress(gatewayHost, gatewayPort)}`,
+      functions: there?.functions ?? 0,
       instances: counts.get(name) ?? 0,
       engines: there?.engines ?? [],
       zone,

@@ -11,6 +11,7 @@ import { explainForMesh } from './explain-for-mesh.ts'
 import { type OpenedStore, type OpenStoreOptions, openStore } from './open-store.ts'
 import { fail } from './output.ts'
 import { formatAddress, parseAddress } from './parse-address.ts'
+import { parseDuration } from './parse-duration.ts'
 import { LazyQuota, readSharedState, readState } from './quota-source.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
@@ -20,6 +21,7 @@ export interface ControlPlaneCommandOptions extends StoreOptions {
   data: string
   name: string[]
   state?: string
+  sliceIdle: string
   authorityKey?: string
   restore?: string
   readyFile?: string
@@ -27,6 +29,7 @@ export interface ControlPlaneCommandOptions extends StoreOptions {
 
 /** How often it is looked whether the administrator's credential has to be written again, in milliseconds. */
 const LOOK_MS = 1_000
+const LEAST_SLICE_IDLE_MS = 1_000
 
 export async function runControlPlane(options: ControlPlaneCommandOptions): Promise<void> {
   const listen = parseAddress('--listen', options.listen)
@@ -38,6 +41,8 @@ export async function runControlPlane(options: ControlPlaneCommandOptions): Prom
   if (!state.ok) fail(state.message, 2)
   const { readyFile, restore, authorityKey = join(data, 'authority.key') } = options
   if (readyFile !== undefined) rmSync(readyFile, { force: true })
+  const sliceIdleMs = parseDuration('--slice-idle', options.sliceIdle)
+  if (sliceIdleMs < LEAST_SLICE_IDLE_MS) fail(`--slice-idle ${options.sliceIdle}: at least 1s`, 2)
   const opened = await open({
     place: place.value,
     data,
@@ -49,7 +54,10 @@ export async function runControlPlane(options: ControlPlaneCommandOptions): Prom
     isName,
   )
   const url = (port: number) => `https://${formatAddress(options.name[0] ?? reachable(listen.host), port)}`
-  const plane = await start(opened, { listen, names, url, quota: () => new LazyQuota(state.place, notice) })
+  const plane = await start(opened, {
+    ...{ listen, names, url, sliceIdleMs },
+    quota: () => new LazyQuota(state.place, notice),
+  })
   const server = url(plane.port)
   const adminFile = join(data, 'admin.json')
   await keepAdmin(adminFile, server, plane, opened)
@@ -93,6 +101,7 @@ async function start(
     names: string[]
     url(port: number): string
     quota(): LazyQuota
+    sliceIdleMs: number
   },
 ): Promise<ControlPlane> {
   try {

@@ -33,6 +33,8 @@ export interface ControlPlaneOptions {
   overrides: Partial<CompiledMesh['config']>
   /** Made anew each time that this control plane begins to lead. */
   quota?(): QuotaSource
+  /** Nodes forget functions for which they have had no use for so long, in milliseconds; absent: some minutes. */
+  sliceIdleMs?: number
   version: string
   /** What the mesh is doing, for the API (MeshService.Status); undefined: there is no such thing. */
   status(
@@ -152,13 +154,14 @@ export class ControlPlane {
   }
 
   async #beginTerm(): Promise<void> {
-    const { authority, notice, quota } = this.#options
+    const { authority, notice, quota, sliceIdleMs } = this.#options
     this.#term = await LeaderTerm.begin({
       resources: this.#resources,
       authority,
       nodes: this.#nodes,
       notice,
       ...(quota && { quota: quota() }),
+      ...(sliceIdleMs !== undefined && { sliceIdleMs }),
     })
   }
 

@@ -143,6 +143,21 @@ export class FunctionController {
     this.#share()
   }
 
+  /** Whether the engine has requests for it. */
+  isNeededBy(engine: string): boolean {
+    return (this.#needs.byEngine.get(engine) ?? 0) > 0
+  }
+
+  /** Has an engine that does not need it give back what it holds; true where that is nothing. */
+  letGo(engine: string): boolean {
+    if (this.#ledger.engines.includes(engine)) {
+      this.#needs.delete(engine)
+      this.#ledger.withdraw(engine)
+      this.#share()
+    }
+    return !this.#ledger.holds(engine)
+  }
+
   /** An engine has a request that waits, and learns of the function only when it can be served. */
   expect(engine: string, now: number): void {
     this.#needs.expect(engine, now)

@@ -129,7 +129,7 @@ export class FunctionControllers {
   found(engine: string, endpoints: readonly ToEngine[]): void {
     for (const message of endpoints) {
       if (message.type !== 'endpoints') continue
-      this.#used(engine, message.key, Date.now())
+      this.#used(engine, message.key)
       this.for(message.key)?.found(engine, message.endpoints)
     }
   }
@@ -149,7 +149,7 @@ export class FunctionControllers {
     for (const report of reports) {
       const controller = this.for(report.key)
       if (!controller) continue
-      this.#used(engine, report.key, now)
+      this.#used(engine, report.key)
       controller.demand(engine, report, now)
       this.#busy.add(controller)
       this.#contended.add(controller)
@@ -178,6 +178,18 @@ export class FunctionControllers {
     this.#busy.add(controller)
   }
 
+  /**
+   * The node's engines have had no use for the function for long: unless they have now, they give back what they hold of its
+   * instances, and have no part in them any more (`parted`). True where they hold nothing.
+   */
+  letGo(node: MeshNode, key: string, parted: () => void): boolean {
+    const controller = this.#controllers.get(key)
+    const engines = node.engines()
+    if (engines.some((engine) => controller?.isNeededBy(engine))) return false
+    parted()
+    return engines.map((engine) => controller?.letGo(engine) ?? true).every((holdsNothing) => holdsNothing)
+  }
+
   /** A deleted function may have been written anew under its name; an instance's id is one controller's alone. */
   returned(engine: string, { key, endpoint, slots }: Extract<FromEngine, { type: 'returned' }>): void {
     this.#controllers.get(key)?.returned(engine, endpoint, slots)
@@ -202,9 +214,9 @@ export class FunctionControllers {
     return messages.map((message) => this.#parts.nodes.told(engine, message))
   }
 
-  #used(engine: string, key: string, now: number): void {
+  #used(engine: string, key: string): void {
     const node = this.#parts.nodes.nodeOf(engine)
-    if (node) this.#parts.slices.used(node, key, now)
+    if (node) this.#parts.slices.used(node, key)
   }
 
   /** The nodes whose engines have requests for the function: they alone have a part in its instances. */

@@ -6,8 +6,6 @@ import { functionSlice } from './mesh-slices.ts'
 
 /** Small messages are let go of soon, by both sides. */
 const BATCH = 128
-/** A node forgets a function of which nobody has asked it for this long, and of which it has no instance. In milliseconds. */
-export const IDLE_MS = 600_000
 
 export interface SlicesHooks {
   /** A node's engines have been told of a function for which they have requests, for the first time. */
@@ -22,15 +20,18 @@ export interface SlicesHooks {
 export class FunctionSlices {
   readonly #compiled: () => CompiledMesh
   readonly #hooks: SlicesHooks
+  /** Milliseconds since the epoch. */
+  readonly #now: () => number
   readonly #held = new HeldAnswers((node, key) => this.#answer(node, key))
   /** By node; for each function when there was last a use for it, in milliseconds since the epoch. */
   readonly #known = new WeakMap<MeshNode, Map<string, number>>()
   /** By node: the functions for which requests came there. It knows others since it runs instances of them. */
   readonly #asked = new WeakMap<MeshNode, Set<string>>()
 
-  constructor(compiled: () => CompiledMesh, hooks: SlicesHooks) {
+  constructor(compiled: () => CompiledMesh, hooks: SlicesHooks, now: () => number) {
     this.#compiled = compiled
     this.#hooks = hooks
+    this.#now = now
   }
 
   /** What a new engine of the node is told. */
@@ -77,24 +78,28 @@ export class FunctionSlices {
   /** The node is to know the function, if there is such a one. */
   ensure(node: MeshNode, key: string): void {
     const fn = this.#compiled().functions.get(key)
-    if (!fn || this.#of(node).has(key)) return
-    this.#of(node).set(key, Date.now())
+    if (!fn) return
+    const isKnown = this.#of(node).has(key)
+    this.#of(node).set(key, this.#now())
+    if (isKnown) return
     this.#tellDestinations(node, fn)
     node.broadcast(this.#upsert([fn]))
   }
 
   /** Notes that a node's engines have requests for a function, so that it does not forget it. */
-  used(node: MeshNode, key: string, now: number): void {
-    const known = this.#of(node)
-    if (!known.has(key)) return
-    known.set(key, now)
-    this.#askedBy(node).add(key)
+  used(node: MeshNode, key: string): void {
+    if (this.#touch(node, key)) this.#askedBy(node).add(key)
+  }
+
+  /** The last instance that the node had of a function is gone. */
+  left(node: MeshNode, key: string): void {
+    this.#touch(node, key)
   }
 
   /** The node knows these functions already, from a control plane before this one. */
   adopt(node: MeshNode, keys: readonly string[]): void {
     const { functions } = this.#compiled()
-    for (const key of keys) if (functions.has(key)) this.#of(node).set(key, Date.now())
+    for (const key of keys) if (functions.has(key)) this.#of(node).set(key, this.#now())
   }
 
   /** Tells those who know them of functions that are new or changed, and of those that are gone. */
@@ -113,19 +118,23 @@ export class FunctionSlices {
     }
   }
 
-  /** Lets nodes forget functions that are at rest; `isAtRest` says that no engine of the node has to do with one. */
-  forget(nodes: readonly MeshNode[], now: number, isAtRest: (node: MeshNode, key: string) => boolean): void {
-    for (const node of nodes) {
-      const known = this.#of(node)
-      const remove = [...known]
-        .filter(([key, usedAt]) => usedAt + IDLE_MS < now && isAtRest(node, key))
-        .map(([key]) => key)
-      for (const key of remove) {
-        known.delete(key)
-        this.#askedBy(node).delete(key)
-      }
-      if (remove.length > 0) node.broadcast({ type: 'functions', upsert: [], remove })
+  /** The functions for which there was no use on the node since then, each with when there was. */
+  idle(node: MeshNode, since: number): [key: string, usedAt: number][] {
+    return [...this.#of(node)].filter(([, usedAt]) => usedAt <= since)
+  }
+
+  /** Its engines give back what they hold of the function's instances, and have no part in them until they ask again. */
+  doesNotAsk(node: MeshNode, key: string): void {
+    this.#askedBy(node).delete(key)
+  }
+
+  /** Has the node forget functions. An engine that has come to use one within `idleMs` keeps it, and asks for it again. */
+  forget(node: MeshNode, keys: string[], idleMs: number): void {
+    for (const key of keys) {
+      this.#of(node).delete(key)
+      this.#askedBy(node).delete(key)
     }
+    node.broadcast({ type: 'forget-functions', keys, idleMs })
   }
 
   /** The functions for which the node's engines have requests. */
@@ -146,6 +155,13 @@ export class FunctionSlices {
     return this.#of(node).size
   }
 
+  #touch(node: MeshNode, key: string): boolean {
+    const known = this.#of(node)
+    if (!known.has(key)) return false
+    known.set(key, this.#now())
+    return true
+  }
+
   #answer(node: MeshNode, key: string): void {
     const fn = this.#compiled().functions.get(key)
     if (fn) this.#tell(node, fn)
@@ -156,7 +172,7 @@ export class FunctionSlices {
     const { key } = fn.spec
     const known = this.#of(node)
     if (!known.has(key)) this.#tellDestinations(node, fn)
-    known.set(key, Date.now())
+    known.set(key, this.#now())
     node.broadcast(this.#upsert([fn]))
     this.#ask(node, key)
   }
@@ -176,7 +192,7 @@ export class FunctionSlices {
       for (const { function: key } of [...destinations, ...mirrors]) {
         const fn = functions.get(key)
         if (!fn || key === spec.key || known.has(key)) continue
-        known.set(key, Date.now())
+        known.set(key, this.#now())
         node.broadcast(this.#upsert([fn]))
         this.#ask(node, key)
       }

@@ -119,6 +119,7 @@ export class InstancePlaces {
         this.#hosted?.remove(instance)
         this.#nodes.forget(instance.id)
         this.#nodes.tenants.left(node, instance.function)
+        this.#slices.left(node, instance.function)
       },
     }
   }

@@ -15,9 +15,10 @@ export class LeaderTerm {
     authority: CertificateAuthority
     nodes: NodeBook
     quota?: QuotaSource
+    sliceIdleMs?: number
     notice(text: string): void
   }): Promise<LeaderTerm> {
-    const { resources, authority, nodes, quota, notice } = parts
+    const { resources, authority, nodes, quota, sliceIdleMs, notice } = parts
     await resources.lead()
     await authority.refresh()
     const mesh = new Mesh(resources.mesh, {
@@ -26,6 +27,7 @@ export class LeaderTerm {
       authority,
       notice,
       ...(quota && { quota }),
+      ...(sliceIdleMs !== undefined && { sliceIdleMs }),
     })
     await mesh.start()
     const known = await nodes.list()

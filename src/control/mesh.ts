@@ -8,6 +8,7 @@ import { type FunctionController, isExternal, startsUnasked } from './function-c
 import { FunctionControllers } from './function-controllers.ts'
 import { FunctionSlices } from './function-slices.ts'
 import { HostedBook } from './hosted-book.ts'
+import { IdleSlices, SLICE_IDLE_MS } from './idle-slices.ts'
 import { InstancePlaces } from './instance-places.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import type { ListenFailure } from './listener-plan.ts'
@@ -40,6 +41,10 @@ export interface MeshOptions {
   authority: CertificateAuthority | null
   /** Who leases the requests of rate limits; absent: this process, which forgets them when it ends. */
   quota?: QuotaSource
+  /** Nodes forget functions for which they have had no use for so long; absent: SLICE_IDLE_MS. */
+  sliceIdleMs?: number
+  /** Milliseconds since the epoch, for what is idle; absent: Date.now. */
+  now?(): number
   /** Something that a user should read. */
   notice(text: string): void
 }
@@ -53,6 +58,8 @@ export interface NodeStatus {
   engines: string[]
   /** Further instances may start there. */
   schedulable: boolean
+  /** How many functions its engines know. */
+  functions: number
   /** What instances there ask for together; null: none run there. */
   requested: Amounts | null
 }
@@ -63,11 +70,8 @@ export class Mesh {
   readonly #nodes: MeshNodes
   readonly #local: readonly LocalNode[]
   readonly #hosted = new HostedBook()
-  readonly #slices = new FunctionSlices(() => this.#compiled, {
-    learned: (node, key) => this.#controllers.tellEndpoints(node, key),
-    isCold: (node, fn) => this.#controllers.isCold(node, fn),
-    start: (node, engine, key) => this.#controllers.expect(node, engine, key),
-  })
+  readonly #slices: FunctionSlices
+  readonly #idle: IdleSlices
   /** null: the mesh has one node. */
   readonly #trust: NodeTrust | null
   readonly #controllers: FunctionControllers
@@ -97,6 +101,16 @@ export class Mesh {
         notice,
       })
     this.#egress = new EgressHomes(this.#nodes)
+    const now = options.now ?? Date.now
+    this.#slices = new FunctionSlices(
+      () => this.#compiled,
+      {
+        learned: (node, key) => this.#controllers.tellEndpoints(node, key),
+        isCold: (node, fn) => this.#controllers.isCold(node, fn),
+        start: (node, engine, key) => this.#controllers.expect(node, engine, key),
+      },
+      now,
+    )
     this.#places = new InstancePlaces(this.#nodes, this.#slices, options.authority && this.#hosted)
     this.#controllers = new FunctionControllers({
       compiled: () => this.#compiled,
@@ -104,6 +118,14 @@ export class Mesh {
       slices: this.#slices,
       places: this.#places,
       notice,
+    })
+    this.#idle = new IdleSlices({
+      compiled: () => this.#compiled,
+      nodes: this.#nodes,
+      slices: this.#slices,
+      controllers: this.#controllers,
+      now,
+      idleMs: options.sliceIdleMs ?? SLICE_IDLE_MS,
     })
     this.#userPolicies = new UserPolicyHub((engine, message) => this.#nodes.send(engine, message))
     this.#keySets = new KeySetHub({ broadcast: (message) => this.#nodes.broadcast(message), ...options })
@@ -135,6 +157,7 @@ export class Mesh {
     this.#timers = [
       setInterval(() => this.#controllers.scale(), SCALE_MS),
       setInterval(() => this.#controllers.turn(), TURN_MS),
+      setInterval(() => this.#idle.look(), this.#idle.lookMs),
     ]
     return null
   }
@@ -251,6 +274,7 @@ export class Mesh {
       roles: [...(node.isGateway ? ['gateway'] : []), ...(node.runsInstances ? ['functions'] : [])],
       address: node.address && `${node.address.host}:${node.address.port}`,
       engines: node.engines(),
+      functions: this.#slices.count(node),
       schedulable: this.#places.isSchedulable(node.name),
       requested: this.#places.requested(node.name),
     }))

@@ -29,6 +29,11 @@ export class NodeTenants {
       if (instances === 0 && leftAt + LEAVING_MS < now) own.delete(one)
   }
 
+  /** Whether instances of the function are on the node. */
+  runs(node: MeshNode, key: string): boolean {
+    return (this.#tenants.get(node)?.get(key)?.instances ?? 0) > 0
+  }
+
   /** Whether instances of the function are on the node, or were a short time ago. */
   has(node: MeshNode, key: string): boolean {
     const tenant = this.#tenants.get(node)?.get(key)

@@ -189,6 +189,11 @@ export class EndpointSet {
     return true
   }
 
+  /** No request waits, is under way, or is still to be told of. */
+  get quiet(): boolean {
+    return this.#waiting.size + this.#inFlight + this.#begun + this.#leaving.size === 0
+  }
+
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints
   }

@@ -117,6 +117,8 @@ export type ToEngine =
   | { type: 'hosted'; key: string; instances: HostedSlice[] }
   | { type: 'mesh'; mesh: MeshSlice }
   | { type: 'functions'; upsert: FunctionSlice[]; remove: string[] }
+  /** Nobody seems to use them any more: an engine that has used one within `idleMs` keeps it, and says that it wants it. */
+  | { type: 'forget-functions'; keys: string[]; idleMs: number }
   /** The answer to 'function-wanted' where there is no such function. */
   | { type: 'function-absent'; key: string | null; host: string | null }
   /** Before the functions that name them. */

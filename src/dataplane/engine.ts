@@ -128,6 +128,9 @@ export class Engine {
           functions.remove(key)
         }
         return
+      case 'forget-functions':
+        for (const key of message.keys) this.#forget(key, performance.now() - message.idleMs)
+        return
       case 'function-absent':
         return this.#context.lookup.absent(message)
       case 'key-sets':
@@ -145,9 +148,9 @@ export class Engine {
       case 'user-state':
         return this.#userPolicies.states.merge(message.updates)
       case 'endpoints':
-        return functions.get(message.key)?.endpoints.update(message.endpoints, message.external)
+        return functions.peek(message.key)?.endpoints.update(message.endpoints, message.external)
       case 'failing':
-        return functions.get(message.key)?.endpoints.fail(message.reason, message.retryAt)
+        return functions.peek(message.key)?.endpoints.fail(message.reason, message.retryAt)
       case 'listen': {
         const { id, host, port, role } = message
         this.#listeners.listen(id, host, port, role).then(
@@ -171,7 +174,7 @@ export class Engine {
   }
 
   #takeHosted(key: string, instances: HostedSlice[]): void {
-    const hosted = this.#context.functions.get(key)?.hosted
+    const hosted = this.#context.functions.peek(key)?.hosted
     if (!hosted) return
     hosted.update(instances)
     if (instances.length > 0) this.#hosted.add(hosted)
@@ -191,13 +194,19 @@ export class Engine {
     this.#warming.delete(key)
     if (!userPolicies || this.#userPolicies.isWarm(userPolicies)) return functions.upsert(slice)
     const warm = this.#userPolicies.warm(userPolicies)
-    if (!functions.get(key)) return functions.upsert(slice)
+    if (!functions.peek(key)) return functions.upsert(slice)
     this.#warming.set(key, slice)
     void warm.then(() => {
       if (this.#warming.get(key) !== slice) return
       this.#warming.delete(key)
       functions.upsert(slice)
     })
+  }
+
+  /** Control has forgotten that it is known here: where it is in use it is asked for anew. */
+  #forget(key: string, since: number): void {
+    const isForgotten = !this.#warming.has(key) && this.#context.functions.forget(key, since)
+    if (!isForgotten) this.#hooks.send({ type: 'function-wanted', key, host: null })
   }
 
   async #drainGateway(): Promise<void> {
@@ -285,6 +294,7 @@ export class Engine {
   }
 
   #tick(): void {
+    this.#context.functions.now = performance.now()
     this.#report(this.#active)
     const updates = this.#userPolicies.states.takeUntold(MOST_UPDATES)
     if (updates.length > 0) this.#hooks.send({ type: 'user-state', updates })

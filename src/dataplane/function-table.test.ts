@@ -123,3 +123,31 @@ test('a host that went from one function to another stays with the new one when 
   table.remove('shop/cart')
   assert.equal(table.byGatewayHost('cart.shop.localhost')!.slice.key, 'shop/basket')
 })
+
+test('a function is forgotten only where no request has asked for it since, and none is under way', () => {
+  const { table } = world('shop/cart')
+  const uses = [
+    () => table.get('shop/cart'),
+    () => table.byGatewayHost('cart.shop.localhost'),
+    () => table.byCalleeName('cart', 'shop'),
+  ]
+  for (const use of uses) {
+    table.now += 100
+    const before = table.now - 1
+    use()
+    assert.equal(table.forget('shop/cart', before), false)
+  }
+  const waiter = { choice: null, granted: () => assert.fail(), refused: () => assert.fail() }
+  const { endpoints } = table.peek('shop/cart')!
+  endpoints.acquire(waiter)
+  assert.equal(table.forget('shop/cart', table.now), false)
+  endpoints.cancel(waiter)
+  assert.equal(table.forget('shop/cart', table.now), false, 'control has not heard of it')
+  endpoints.report()
+  table.peek('shop/cart')!.hosted.update([{ id: 'i', host: '127.0.0.1', port: 1 }])
+  assert.equal(table.forget('shop/cart', table.now), false)
+  table.peek('shop/cart')!.hosted.update([])
+  assert.equal(table.forget('shop/cart', table.now), true)
+  assert.equal(table.peek('shop/cart'), undefined)
+  assert.equal(table.forget('shop/cart', table.now), true)
+})

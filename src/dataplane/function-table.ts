@@ -13,9 +13,12 @@ export class FunctionEntry {
   #plainCircuits: Circuits | null = null
   slice: FunctionSlice
   policy: Buffer
+  /** When a request last asked for it, by the table's clock. */
+  usedAt: number
 
-  constructor(slice: FunctionSlice, make: FunctionParts) {
+  constructor(slice: FunctionSlice, make: FunctionParts, now: number) {
     this.#make = make
+    this.usedAt = now
     this.#circuits = slice.traffic && make.circuits(slice.traffic)
     this.slice = slice
     this.policy = ownPolicy(slice)
@@ -51,6 +54,11 @@ export class FunctionEntry {
     return this.#hosted
   }
 
+  /** No request has asked for it since, and none is under way by it. */
+  isIdle(since: number): boolean {
+    return this.usedAt <= since && this.#endpoints?.quiet !== false && this.#hosted?.quiet !== false
+  }
+
   close(reason: string): void {
     this.#endpoints?.close(reason)
     this.#hosted?.close()
@@ -69,6 +77,8 @@ export class FunctionTable {
   readonly #byKey = new Map<string, FunctionEntry>()
   readonly #byGatewayHost = new Map<string, FunctionEntry>()
   readonly #make: FunctionParts
+  /** Monotonic milliseconds, set now and then. */
+  now = 0
 
   constructor(make: FunctionParts) {
     this.#make = make
@@ -81,7 +91,7 @@ export class FunctionTable {
       this.#forgetHosts(before)
       before.replace(slice)
     }
-    const entry = before ?? new FunctionEntry(slice, this.#make)
+    const entry = before ?? new FunctionEntry(slice, this.#make, this.now)
     this.#byKey.set(slice.key, entry)
     for (const host of slice.gatewayHosts) this.#byGatewayHost.set(host, entry)
   }
@@ -94,8 +104,22 @@ export class FunctionTable {
     entry.close(`${key} was deleted`)
   }
 
+  /** For a request; so are the other ways to find a function. */
   get(key: string): FunctionEntry | undefined {
+    return this.#used(this.#byKey.get(key))
+  }
+
+  /** Not for a request. */
+  peek(key: string): FunctionEntry | undefined {
     return this.#byKey.get(key)
+  }
+
+  /** Forgets a function that nothing has to do with since then; false where it stays. */
+  forget(key: string, since: number): boolean {
+    const entry = this.#byKey.get(key)
+    if (entry && !entry.isIdle(since)) return false
+    this.remove(key)
+    return true
   }
 
   entries(): IterableIterator<FunctionEntry> {
@@ -103,13 +127,18 @@ export class FunctionTable {
   }
 
   byGatewayHost(host: string): FunctionEntry | undefined {
-    return this.#byGatewayHost.get(host)
+    return this.#used(this.#byGatewayHost.get(host))
   }
 
   /** The function that `host` names for a caller in `namespace`: `name`, `name.ns`, `name.ns.svc` or `name.ns.svc.cluster.local`. */
   byCalleeName(host: string, namespace: string): FunctionEntry | undefined {
     const key = calleeKey(host, namespace)
-    return key === null ? undefined : this.#byKey.get(key)
+    return key === null ? undefined : this.get(key)
+  }
+
+  #used(entry: FunctionEntry | undefined): FunctionEntry | undefined {
+    if (entry) entry.usedAt = this.now
+    return entry
   }
 
   #forgetHosts(entry: FunctionEntry): void {

@@ -71,6 +71,11 @@ export class HostedInstances {
     }
   }
 
+  /** There are none, and no request waits for one. */
+  get quiet(): boolean {
+    return this.#instances.size + this.#waiting.size === 0
+  }
+
   get endpoints(): Iterable<Endpoint> {
     return this.#instances.values()
   }

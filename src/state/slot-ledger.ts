@@ -61,6 +61,21 @@ export class SlotLedger {
     this.#changed.delete(engine)
   }
 
+  /** The engine gives back all that it holds, by its word, and is given nothing more until it is added again. */
+  withdraw(engine: string): void {
+    this.suspendEngine(engine)
+    for (const { leases } of this.#instances.values()) {
+      const lease = leases.get(engine)
+      if (lease) this.#tell(engine, lease, 0)
+    }
+  }
+
+  /** Whether the engine may use an instance, known or not. */
+  holds(engine: string): boolean {
+    for (const { leases } of this.#instances.values()) if ((leases.get(engine)?.held ?? 0) > 0) return true
+    return [...this.#found.values()].some((leases) => leases.has(engine))
+  }
+
   /** The engine is dead: what it held is free. Gives the retiring instances that are drained by that. */
   removeEngine(engine: string): string[] {
     this.suspendEngine(engine)

@@ -52,13 +52,13 @@ export class TestCluster {
     return this.#gateway
   }
 
-  async startControlPlane(): Promise<void> {
+  async startControlPlane(...more: string[]): Promise<void> {
     const ready = join(this.folder, 'control-plane.json')
     rmSync(ready, { force: true })
     const port = this.server === '' ? 0 : new URL(this.server).port
     this.#start('control-plane', [
       ...['control-plane', '--data', join(this.folder, 'cp'), '--listen', `127.0.0.1:${port}`],
-      ...['--ready-file', ready],
+      ...['--ready-file', ready, ...more],
     ])
     await this.until('the control plane is ready', () => existsSync(ready))
     this.server = (JSON.parse(readFileSync(ready, 'utf8')) as { server: string }).server

@@ -41,9 +41,9 @@ export class EchoCluster extends TestCluster {
     return cluster
   }
 
-  ask(host = 'echo.test.localhost'): Promise<{ status: number; body: string }> {
+  ask(host = 'echo.test.localhost', path = '/'): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
-      const sent = request(this.gateway, { headers: { host }, agent: false }, async (response) => {
+      const sent = request(this.gateway + path, { headers: { host }, agent: false }, async (response) => {
         let body = ''
         for await (const part of response.setEncoding('utf8')) body += part
         resolve({ status: response.statusCode!, body })

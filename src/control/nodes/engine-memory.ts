@@ -33,8 +33,13 @@ export class EngineMemory {
       for (const one of message.upsert) this.#identities.set(one.principal, one)
       for (const principal of message.remove) this.#identities.delete(principal)
     } else if (message.type === 'functions') {
-      for (const key of message.remove) for (const own of this.#endpoints.values()) own.delete(key)
+      this.functionsGone(message.remove)
     }
+  }
+
+  /** Engines do not know these functions any more. */
+  functionsGone(keys: readonly string[]): void {
+    for (const key of keys) for (const own of this.#endpoints.values()) own.delete(key)
   }
 
   endpoints(engine: string): Endpoints[] {

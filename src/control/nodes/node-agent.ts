@@ -201,7 +201,9 @@ export class NodeAgent {
   #tell(message: ToEngine, once: boolean): void {
     if (!once) this.#state.record(message)
     this.#local.broadcast(message)
+    if (message.type === 'forget-functions') this.#memory.functionsGone(message.keys)
     if (message.type !== 'functions') return
+    this.#memory.functionsGone(message.remove)
     for (const hosted of this.#state.hosted(message.upsert)) this.#local.broadcast(hosted)
   }
 

@@ -9,6 +9,7 @@ const LASTING: ReadonlySet<ToEngine['type']> = new Set([
   'key-sets',
   'user-modules',
   'functions',
+  'forget-functions',
   'hosted',
 ] as const)
 
@@ -75,6 +76,9 @@ export class NodeState {
           this.#stale?.functions.delete(slice.key)
         }
         for (const key of message.remove) this.#functions.delete(key)
+        return
+      case 'forget-functions':
+        for (const key of message.keys) this.#functions.delete(key)
         return
       case 'hosted':
         if (message.instances.length > 0) this.#hosted.set(message.key, message)
