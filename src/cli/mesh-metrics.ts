@@ -61,7 +61,7 @@ function meshMetrics({ mesh, runtime }: RunningMesh, enginesEnded: number, overf
     one('mayfly_engines', 'Engines.', 'gauge', mesh.engines().length),
     one('mayfly_engines_ended_total', 'Engines that ended and were replaced.', 'counter', enginesEnded),
     one('mayfly_functions', 'Functions.', 'gauge', functions.length),
-    one('mayfly_policies', 'Policies in force.', 'gauge', mesh.compiled.policies.length),
+    one('mayfly_policies', 'Policies in force.', 'gauge', mesh.compiled.policies.size),
     one('mayfly_instances_started_total', 'Instances that were started.', 'counter', mesh.instancesStarted),
     {
       name: 'mayfly_instances',

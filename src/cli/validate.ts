@@ -11,7 +11,7 @@ export function addValidate(program: Command): void {
       const loaded = await loadFolder(paths)
       if (loaded.ok) {
         const { functions, policies } = loaded.mesh
-        console.log(`valid: ${functions.size} functions, ${policies.length} policies`)
+        console.log(`valid: ${functions.size} functions, ${policies.size} policies`)
         return
       }
       for (const line of loaded.errors) console.error(line)

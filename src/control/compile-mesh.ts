@@ -49,13 +49,16 @@ export interface PolicyName {
 /** A checked state of all manifests, ready to be put into force as a whole. It holds no more than is needed for that. */
 export interface CompiledMesh {
   config: MeshView['config']
-  policies: readonly PolicyName[]
+  /** By kind, namespace and name (policyKey). */
+  policies: ReadonlyMap<string, PolicyName>
   functions: ReadonlyMap<string, CompiledFunction>
   /** The policy for requests that name no function. */
   gateway: CompiledPolicy
   gatewayObservation: FunctionObservation
   /** The modules that users' policies bring, by SHA-256. */
   modules: UserModules['bytes']
+  /** By the policy that brings it; each is a name in `modules`. */
+  moduleHashes: UserModules['hashOf']
   limits: EngineLimits
 }
 
@@ -64,17 +67,13 @@ export function compileMesh(
   resources: readonly Resource[],
   overrides: Partial<MeshView['config']> = {},
 ): MeshCompilation {
-  return compileView(viewOf(resources, overrides), resources, new Map())
+  return compileView(viewOf(resources, overrides), resources)
 }
 
 export type MeshCompilation = { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] }
 
-/** What policies are compiled from; `specOf` gives the functions that are known to be as they were. */
-export function viewOf(
-  resources: readonly Resource[],
-  overrides: Partial<MeshView['config']>,
-  specOf: (service: Resource) => FunctionSpec | undefined = () => undefined,
-): MeshView {
+/** What policies are compiled from. */
+export function viewOf(resources: readonly Resource[], overrides: Partial<MeshView['config']>): MeshView {
   const config = { ...meshConfigOf(resources), ...overrides }
   const configSource = ofKind(resources, 'MeshConfig')[0]?.source
   return {
@@ -89,51 +88,66 @@ export function viewOf(
     virtualServices: ofKind(resources, 'VirtualService'),
     telemetries: ofKind(resources, 'Telemetry'),
     wasmPolicies: ofKind(resources, 'WasmPolicy'),
-    functions: ofKind(resources, 'Service').map(
-      (service) => specOf(service) ?? toFunctionSpec(service, config),
-    ),
+    functions: ofKind(resources, 'Service').map((service) => toFunctionSpec(service, config)),
   }
 }
 
-/** Compiles all functions but those that are `known` to be as they were. */
-export function compileView(
-  view: MeshView,
-  resources: readonly Resource[],
-  known: ReadonlyMap<string, CompiledFunction>,
-): MeshCompilation {
-  // By their lines, since what is wrong with a mesh-wide setting is wrong with every function's policy.
-  const errors = new Map<string, ManifestError>()
-  const note = (found: readonly ManifestError[]) => {
-    for (const error of found) errors.set(formatManifestError(error), error)
-  }
+/** Compiles all functions. */
+function compileView(view: MeshView, resources: readonly Resource[]): MeshCompilation {
+  const problems = new MeshProblems()
   const functions = new Map<string, CompiledFunction>()
   const gateway = compilePolicy(view, null)
-  if (!gateway.ok) note(gateway.errors)
+  if (!gateway.ok) problems.note(gateway.errors)
   const modules = readUserModules(view.wasmPolicies ?? [])
-  if (!modules.ok) note(modules.errors)
+  if (!modules.ok) problems.note(modules.errors)
   const hashOf = modules.ok ? modules.modules.hashOf : new Map()
   for (const spec of view.functions) {
-    const before = known.get(spec.key)
-    if (before) {
-      functions.set(spec.key, before)
-      continue
-    }
-    const policy = compilePolicy(view, spec)
-    if (policy.ok) functions.set(spec.key, detached(compiledFunction(view, spec, policy.policy, hashOf)))
-    else note(policy.errors)
+    const compiled = compileFunction(view, spec, hashOf)
+    if (compiled.ok) functions.set(spec.key, compiled.fn)
+    else problems.note(compiled.errors)
   }
-  if (errors.size > 0 || !gateway.ok || !modules.ok) return { ok: false, errors: [...errors.values()] }
-  const policies = resources.filter(({ kind }) => kind !== 'Service' && kind !== 'MeshConfig').map(policyName)
+  if (problems.found || !gateway.ok || !modules.ok) return { ok: false, errors: problems.list() }
   const compiled: CompiledMesh = {
     config: view.config,
-    policies,
+    policies: new Map(resources.filter(isPolicy).map((one) => [policyKey(one), policyName(one)])),
     functions,
     gateway: gateway.policy,
     gatewayObservation: copyOf(observationOf(view, null)),
     modules: modules.modules.bytes,
+    moduleHashes: modules.modules.hashOf,
     limits: engineLimits(view.config),
   }
   return { ok: true, mesh: compiled }
+}
+
+/** What is wrong with a mesh, by its lines, since what is wrong with a mesh-wide setting is wrong with every function's policy. */
+export class MeshProblems {
+  readonly #errors = new Map<string, ManifestError>()
+
+  note(found: readonly ManifestError[]): void {
+    for (const error of found) this.#errors.set(formatManifestError(error), error)
+  }
+
+  get found(): boolean {
+    return this.#errors.size > 0
+  }
+
+  list(): ManifestError[] {
+    return [...this.#errors.values()]
+  }
+}
+
+export type FunctionCompilation = { ok: true; fn: CompiledFunction } | { ok: false; errors: ManifestError[] }
+
+/** Compiles one function; `view` may lack what cannot concern it. */
+export function compileFunction(
+  view: MeshView,
+  spec: FunctionSpec,
+  hashOf: UserModules['hashOf'],
+): FunctionCompilation {
+  const policy = compilePolicy(view, spec)
+  if (!policy.ok) return policy
+  return { ok: true, fn: detached(compiledFunction(view, spec, policy.policy, hashOf)) }
 }
 
 function compiledFunction(
@@ -162,14 +176,17 @@ function detached({ policy, ...rest }: CompiledFunction): CompiledFunction {
   return { ...copyOf(rest), policy: { bytes, ...copyOf(names) } }
 }
 
-const policyNames = new WeakMap<Resource, PolicyName>()
+/** What users call a policy: it changes what functions may do, and is none. */
+export function isPolicy({ kind }: Resource): boolean {
+  return kind !== 'Service' && kind !== 'MeshConfig'
+}
 
-function policyName(resource: Resource): PolicyName {
-  const { kind, metadata, source } = resource
-  const name =
-    policyNames.get(resource) ?? copyOf({ kind, namespace: metadata.namespace, name: metadata.name, source })
-  policyNames.set(resource, name)
-  return name
+export function policyKey({ kind, metadata }: Resource): string {
+  return `${kind} ${metadata.namespace}/${metadata.name}`
+}
+
+export function policyName({ kind, metadata, source }: Resource): PolicyName {
+  return copyOf({ kind, namespace: metadata.namespace, name: metadata.name, source })
 }
 
 /** What MeshConfig does not set is set here. */

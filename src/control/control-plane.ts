@@ -13,6 +13,7 @@ import type { CompiledMesh } from './compile-mesh.ts'
 import { LeaderTerm } from './leader-term.ts'
 import { type Leadership, standsBy } from './leadership.ts'
 import type { Mesh } from './mesh.ts'
+import type { MeshDifference } from './mesh-difference.ts'
 import { NodeBook } from './nodes/node-book.ts'
 import type { NodeRegistry } from './nodes/node-registry.ts'
 import { MeshService } from './proto/mayfly/v1/mesh_pb.js'
@@ -72,7 +73,7 @@ export class ControlPlane {
     const started: { plane: ControlPlane | null } = { plane: null }
     const resources = await ResourceStore.open(store, {
       overrides,
-      changed: (compiled) => started.plane?.apply(compiled),
+      changed: (compiled, difference) => started.plane?.apply(compiled, difference),
       failed: (error) => notice(`what another control plane writes cannot be followed: ${error.message}`),
     })
     const plane = new ControlPlane(options, resources)
@@ -149,8 +150,8 @@ export class ControlPlane {
   }
 
   /** The resources compile to something else now. */
-  private apply(compiled: CompiledMesh): void {
-    this.#term?.mesh.apply(compiled)
+  private apply(compiled: CompiledMesh, difference: MeshDifference): void {
+    this.#term?.mesh.apply(compiled, difference)
   }
 
   async #beginTerm(): Promise<void> {

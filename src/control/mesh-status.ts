@@ -79,7 +79,7 @@ export function instanceStatuses(mesh: Mesh, key: string): InstanceStatus[] {
 }
 
 export function policyStatuses(mesh: Mesh): PolicyStatus[] {
-  return mesh.compiled.policies.map(({ source, ...name }) => ({
+  return Array.from(mesh.compiled.policies.values(), ({ source, ...name }) => ({
     ...name,
     source: `${source.file}:${source.line}`,
   }))

@@ -13,7 +13,7 @@ import { InstancePlaces } from './instance-places.ts'
 import { KeySetHub } from './key-set-hub.ts'
 import type { ListenFailure } from './listener-plan.ts'
 import { LocalNode, type NodePlan, type NodeStartProblem } from './local-node.ts'
-import { functionChanged, meshChanged } from './mesh-difference.ts'
+import { type MeshDifference, meshChanged, meshDifference } from './mesh-difference.ts'
 import type { MeshNode, NodeEvents } from './mesh-node.ts'
 import { MeshNodes } from './mesh-nodes.ts'
 import { meshSlice } from './mesh-slices.ts'
@@ -220,25 +220,25 @@ export class Mesh {
     return this.#nodes.hostOf(instance)?.name ?? null
   }
 
-  /** Brings a new state of the manifests into force: only what changed is touched. */
-  apply(next: CompiledMesh): void {
+  /** Brings a new state of the manifests into force: only what changed is touched. `told` says what that is, where that is known. */
+  apply(next: CompiledMesh, told: MeshDifference | null = null): void {
     const before = this.#compiled
     this.#compiled = next
+    const difference = told?.since === before ? told : meshDifference(before, next)
+    const { upsert, remove } = difference
     if (meshChanged(before, next)) this.#nodes.broadcast({ type: 'mesh', mesh: meshSlice(next) })
-    this.#keySets.follow(next.functions.values())
-    this.#quota.follow(next.functions.values())
-    this.#userPolicies.apply(this.#nodes.engines(), before, next)
-    const renamed = before.config.domain !== next.config.domain
-    const upsert = [...next.functions.values()].filter(
-      (fn) => renamed || functionChanged(before.functions.get(fn.spec.key), fn),
-    )
-    const remove = [...before.functions.keys()].filter((key) => !next.functions.has(key))
+    const were = [...upsert.map(({ spec }) => spec.key), ...remove].map((key) => before.functions.get(key))
+    const changed = [...upsert, ...were.filter((fn) => fn !== undefined)]
+    if (changed.some(({ tokenKeys }) => tokenKeys.length > 0)) this.#keySets.follow(next.functions.values())
+    if (changed.some(({ quotaLimits }) => quotaLimits.length > 0)) this.#quota.follow(next.functions.values())
+    if (before.modules !== next.modules || changed.some(({ userPolicies }) => userPolicies !== null))
+      this.#userPolicies.apply(this.#nodes.engines(), before, next)
     this.#slices.apply(this.#nodes.all, upsert, remove)
     for (const key of remove) {
       this.#egress.close(key)
       this.#controllers.remove(key)
     }
-    this.#trust?.applied(before)
+    this.#trust?.applied(before, difference)
     for (const { spec } of upsert) {
       if (!before.functions.has(spec.key) && this.#hasOwnAddress(spec)) void this.#egress.open(spec)
       if (this.#controllers.get(spec.key)) this.#controllers.replace(spec)

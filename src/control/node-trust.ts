@@ -1,9 +1,11 @@
 import type { ToEngine } from '../dataplane/engine-messages.ts'
 import { nodePrincipalOf } from '../dataplane/engine-node.ts'
+import { Buckets } from './buckets.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { gatewayPrincipal, trustDomains } from './gateway-identity.ts'
 import { IdentityBook } from './identity-book.ts'
+import type { MeshDifference } from './mesh-difference.ts'
 import type { MeshNode } from './mesh-node.ts'
 import type { MeshNodes } from './mesh-nodes.ts'
 
@@ -23,15 +25,15 @@ export class NodeTrust {
   readonly #compiled: () => CompiledMesh
   /** What each node was told last, as text: most nodes that come and go change nothing for the others. */
   readonly #told = new WeakMap<MeshNode, string>()
-  /** Those of all functions. */
   readonly #speaksFor: NodeTrustParts['speaksFor']
   /** Functions by their principals. */
-  #principals: { of: CompiledMesh; keys: ReadonlyMap<string, readonly string[]> } | null = null
+  readonly #principals = new Buckets<string>()
 
   constructor({ authority, nodes, compiled, speaksFor, notice }: NodeTrustParts) {
     this.#nodes = nodes
     this.#compiled = compiled
     this.#speaksFor = speaksFor
+    for (const { spec } of compiled().functions.values()) this.#principals.add(spec.principal, spec.key)
     this.identities = new IdentityBook({
       authority,
       trustDomains: trustDomains(compiled().config),
@@ -65,11 +67,22 @@ export class NodeTrust {
     }
   }
 
-  /** The mesh's configuration or its functions may be others. */
-  applied(before: CompiledMesh): void {
-    const { config } = this.#compiled()
+  /** The mesh's configuration or its functions are others. */
+  applied(before: CompiledMesh, { upsert, remove }: MeshDifference): void {
+    const { config, functions } = this.#compiled()
     this.identities.setTrustDomains(trustDomains(config))
-    this.identities.prune()
+    let lost = before.config !== config
+    for (const key of [...upsert.map(({ spec }) => spec.key), ...remove]) {
+      const was = before.functions.get(key)?.spec.principal
+      const is = functions.get(key)?.spec.principal
+      if (was === is) continue
+      if (was !== undefined) {
+        this.#principals.remove(was, key)
+        lost = true
+      }
+      if (is !== undefined) this.#principals.add(is, key)
+    }
+    if (lost) this.identities.prune()
     if (before.config.trustDomain !== config.trustDomain) this.tell()
   }
 
@@ -81,20 +94,6 @@ export class NodeTrust {
     if (principal === gateway) return node.isGateway
     if (!node.runsInstances) return false
     if (principal === nodePrincipalOf(gateway)) return true
-    return this.#functionsOf(principal).some((key) => this.#speaksFor(node, key))
-  }
-
-  #functionsOf(principal: string): readonly string[] {
-    const of = this.#compiled()
-    if (this.#principals?.of !== of) {
-      const keys = new Map<string, string[]>()
-      for (const { spec } of of.functions.values()) {
-        const same = keys.get(spec.principal)
-        if (same) same.push(spec.key)
-        else keys.set(spec.principal, [spec.key])
-      }
-      this.#principals = { of, keys }
-    }
-    return this.#principals.keys.get(principal) ?? []
+    return this.#principals.get(principal).some((key) => this.#speaksFor(node, key))
   }
 }

@@ -1,75 +1,187 @@
-import type { FunctionSpec } from '../api/function-spec.ts'
-import type { Resource } from '../api/resource.ts'
-import { selects } from '../policy/selector.ts'
+import { type FunctionSpec, toFunctionSpec } from '../api/function-spec.ts'
+import type { Kind, Resource } from '../api/resource.ts'
+import type { MeshView } from '../policy/compile-policy.ts'
 import {
   type CompiledFunction,
   type CompiledMesh,
-  compileView,
+  compileFunction,
+  compileMesh,
+  isPolicy,
   type MeshCompilation,
-  viewOf,
+  MeshProblems,
+  policyKey,
+  policyName,
 } from './compile-mesh.ts'
+import { LayeredMap } from './layered-map.ts'
+import { functionChanged, type MeshDifference, meshDifference } from './mesh-difference.ts'
+import { type MeshInputs, type ResourceEdit, ROUTING } from './mesh-inputs.ts'
+import { readUserModules } from './user-modules.ts'
+
+export type Recompilation =
+  | { ok: true; mesh: CompiledMesh; difference: MeshDifference }
+  | Extract<MeshCompilation, { ok: false }>
 
 /**
- * Compiles a mesh of which most is as it was: `touched` are the resources that were changed, added or deleted, as they were and as
- * they are now. Gives exactly what compiling all anew would; a function that none of them can concern stays the same object.
+ * Compiles a mesh of which most is as it was. `inputs` have taken the edits over; `all` gives every resource in order, for edits
+ * that may concern everything. Gives exactly what compiling all anew would, at the cost of what the edits concern: a function that
+ * none of them can concern stays the same object.
  */
 export function recompileMesh(
   before: CompiledMesh,
-  resources: readonly Resource[],
-  touched: readonly Resource[],
+  inputs: MeshInputs,
+  edits: readonly ResourceEdit[],
+  all: () => Iterable<Resource>,
   overrides: Partial<CompiledMesh['config']> = {},
-): MeshCompilation {
-  const view = viewOf(resources, overrides, unchangedSpecs(before, touched))
-  const { rootNamespace } = view.config
-  const routed = resources.some(({ kind }) => ROUTING.has(kind))
-  const wide = touched.some((resource) => concernsAll(resource, rootNamespace, routed))
-  const known = new Map<string, CompiledFunction>()
-  if (!wide) {
-    const byNamespace = Map.groupBy(touched, ({ metadata }) => metadata.namespace)
-    for (const spec of view.functions) {
-      const compiled = before.functions.get(spec.key)
-      const near = byNamespace.get(spec.namespace) ?? []
-      if (compiled && !near.some((resource) => mayConcern(resource, spec))) known.set(spec.key, compiled)
-    }
+): Recompilation {
+  const touched = edits.flatMap((edit) => [edit.before, edit.after].filter((one) => one !== null))
+  const modules = modulesOf(before, inputs, touched)
+  if (modules === null || touched.some((one) => concernsAll(one, before, inputs))) {
+    const compiled = compileMesh([...all()], overrides)
+    return compiled.ok ? { ...compiled, difference: meshDifference(before, compiled.mesh) } : compiled
   }
-  return compileView(view, resources, known)
+  const specs = editedFunctions(edits, before.config)
+  const changes = new Map<string, CompiledFunction | null>()
+  const problems = new MeshProblems()
+  const base = viewBase(before, inputs)
+  for (const key of concernedFunctions(inputs, touched)) {
+    const spec = specs.has(key) ? specs.get(key)! : before.functions.get(key)?.spec
+    if (!spec) {
+      changes.set(key, null)
+      continue
+    }
+    const compiled = compileFunction(viewFor(base, inputs, spec), spec, modules.moduleHashes)
+    if (compiled.ok) changes.set(key, compiled.fn)
+    else problems.note(compiled.errors)
+  }
+  if (problems.found) return { ok: false, errors: problems.list() }
+  const policies = LayeredMap.of(before.policies).with(
+    edits.flatMap((edit) => {
+      const { before: was, after: is } = edit
+      const one = is ?? was
+      return one && isPolicy(one) ? [[policyKey(one), is && policyName(is)] as const] : []
+    }),
+  )
+  const mesh = {
+    ...before,
+    ...modules,
+    policies,
+    functions: LayeredMap.of(before.functions).with(inOrder(changes, edits)),
+  }
+  return { ok: true, mesh, difference: differenceOf(before, changes) }
 }
 
-/** The functions as they were, but for those that were written anew; none where what all of them are made with is another. */
-function unchangedSpecs(
+/** The policies' modules; null: a policy's file is another one by now, so that all functions that it selects are to be compiled. */
+function modulesOf(
   before: CompiledMesh,
+  inputs: MeshInputs,
   touched: readonly Resource[],
-): (service: Resource) => FunctionSpec | undefined {
-  if (touched.some(({ kind }) => kind === 'MeshConfig')) return () => undefined
-  const written = new Set(touched.filter(({ kind }) => kind === 'Service').map(keyOf))
-  return (service) => (written.has(keyOf(service)) ? undefined : before.functions.get(keyOf(service))?.spec)
+): Pick<CompiledMesh, 'modules' | 'moduleHashes'> | null {
+  const { modules, moduleHashes } = before
+  if (!touched.some(({ kind }) => kind === 'WasmPolicy')) return { modules, moduleHashes }
+  const read = readUserModules(inputs.all('WasmPolicy'))
+  // What is wrong with one is told by compiling everything.
+  if (!read.ok) return null
+  for (const [policy, hash] of read.modules.hashOf) {
+    const known = moduleHashes.get(policy)
+    if (known !== undefined && known !== hash) return null
+  }
+  return { modules: read.modules.bytes, moduleHashes: read.modules.hashOf }
+}
+
+function concernsAll({ kind, metadata }: Resource, { config }: CompiledMesh, inputs: MeshInputs): boolean {
+  // A route may lead to a function that comes or goes.
+  if (kind === 'Service') return isRouted(inputs)
+  return kind === 'MeshConfig' || ROUTING.has(kind) || metadata.namespace === config.rootNamespace
+}
+
+function isRouted(inputs: MeshInputs): boolean {
+  return inputs.all('VirtualService').length + inputs.all('DestinationRule').length > 0
+}
+
+/** The functions whose manifests are written anew; null: it is gone. */
+function editedFunctions(
+  edits: readonly ResourceEdit[],
+  config: CompiledMesh['config'],
+): Map<string, FunctionSpec | null> {
+  const specs = new Map<string, FunctionSpec | null>()
+  for (const { before, after } of edits) {
+    if (before?.kind === 'Service') specs.set(keyOf(before), null)
+    if (after?.kind === 'Service') specs.set(keyOf(after), toFunctionSpec(after, config))
+  }
+  return specs
+}
+
+function concernedFunctions(inputs: MeshInputs, touched: readonly Resource[]): Set<string> {
+  return new Set(
+    touched.flatMap((one) => (one.kind === 'Service' ? [keyOf(one)] : inputs.functionsNear(one))),
+  )
+}
+
+/** What all functions are compiled with. */
+function viewBase(
+  before: CompiledMesh,
+  inputs: MeshInputs,
+): Pick<
+  MeshView,
+  'config' | 'configSource' | 'virtualServices' | 'destinationRules' | 'wasmPolicies' | 'functions'
+> {
+  const [written] = inputs.all('MeshConfig')
+  return {
+    config: before.config,
+    ...(written && { configSource: written.source }),
+    virtualServices: inputs.all('VirtualService'),
+    destinationRules: inputs.all('DestinationRule'),
+    wasmPolicies: inputs.all('WasmPolicy'),
+    // Only routes look at other functions.
+    functions: isRouted(inputs) ? Array.from(before.functions.values(), ({ spec }) => spec) : [],
+  }
+}
+
+/** What a function is compiled from, and little more. */
+function viewFor(base: ReturnType<typeof viewBase>, inputs: MeshInputs, spec: FunctionSpec): MeshView {
+  const namespaces = [spec.namespace, base.config.rootNamespace]
+  const near = <K extends Kind>(kind: K) => inputs.near(kind, namespaces, spec.labels)
+  return {
+    ...base,
+    authorizationPolicies: near('AuthorizationPolicy'),
+    peerAuthentications: near('PeerAuthentication'),
+    requestAuthentications: near('RequestAuthentication'),
+    rateLimitPolicies: near('RateLimitPolicy'),
+    sidecars: near('Sidecar'),
+    telemetries: near('Telemetry'),
+  }
+}
+
+/** Functions come in the order of their manifests: one that was deleted and written anew within the edits comes last. */
+function* inOrder(
+  changes: ReadonlyMap<string, CompiledFunction | null>,
+  edits: readonly ResourceEdit[],
+): Generator<[string, CompiledFunction | null]> {
+  const left = new Map(changes)
+  for (const { before, after } of edits) {
+    const one = after ?? before
+    if (one?.kind !== 'Service') continue
+    const key = keyOf(one)
+    yield [key, after ? changes.get(key)! : null]
+    left.delete(key)
+  }
+  yield* left
+}
+
+function differenceOf(
+  before: CompiledMesh,
+  changes: ReadonlyMap<string, CompiledFunction | null>,
+): MeshDifference {
+  const entries = [...changes]
+  return {
+    since: before,
+    upsert: entries.flatMap(([key, fn]) =>
+      fn && functionChanged(before.functions.get(key), fn) ? [fn] : [],
+    ),
+    remove: entries.flatMap(([key, fn]) => (fn === null && before.functions.has(key) ? [key] : [])),
+  }
 }
 
 function keyOf({ metadata }: Resource): string {
   return `${metadata.namespace}/${metadata.name}`
-}
-
-/** Kinds that name functions of any namespace. */
-const ROUTING: ReadonlySet<string> = new Set(['VirtualService', 'DestinationRule'])
-
-function concernsAll({ kind, metadata }: Resource, rootNamespace: string, routed: boolean): boolean {
-  // A route may lead to a function that comes or goes.
-  if (kind === 'Service') return routed
-  return kind === 'MeshConfig' || ROUTING.has(kind) || metadata.namespace === rootNamespace
-}
-
-/** Whether a resource of the function's namespace can matter to it. */
-function mayConcern(resource: Resource, spec: FunctionSpec): boolean {
-  if (resource.kind === 'Service') return resource.metadata.name === spec.name
-  const labels = selectorOf(resource)
-  return labels === undefined || selects(labels, spec)
-}
-
-/** The labels that a resource selects by; undefined: it is for its whole namespace, or says otherwise whom it is for. */
-function selectorOf(resource: Resource): Readonly<Record<string, string>> | undefined {
-  const spec = resource.spec as {
-    selector?: { matchLabels?: Record<string, string> }
-    workloadSelector?: { labels?: Record<string, string> }
-  }
-  return spec.selector?.matchLabels ?? spec.workloadSelector?.labels
 }

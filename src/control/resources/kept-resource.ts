@@ -41,11 +41,11 @@ export function storedValue({ text, resource, generation }: KeptResource): strin
 /** Reads what was stored beside `others`; throws a StoreError where this version cannot read it. */
 export function readStored(
   entries: readonly Entry[],
-  others: readonly Resource[] = [],
+  others: (read: readonly Resource[]) => readonly Resource[] = () => [],
 ): Map<string, KeptResource> {
   const stored = entries.map((entry) => ({ entry, value: JSON.parse(entry.value) as StoredResource }))
   const files = stored.map(({ entry, value }) => ({ path: entry.key, text: value.text }))
-  const reading = readManifests(files, () => [...others])
+  const reading = readManifests(files, others)
   if (!reading.ok) {
     const [first] = reading.errors
     throw new StoreError(

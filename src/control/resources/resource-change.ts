@@ -28,39 +28,26 @@ export type Refused =
 
 export type Planned = { ok: true; changes: ResourceChange[] } | { ok: false; refused: Refused }
 
-/**
- * What a request means for the resources that there are. What it leaves is checked together with the resources of `beside`
- * alone, where those are given: the caller then has to check all.
- */
-export function planRequest(
-  request: Request,
-  kept: ReadonlyMap<string, KeptResource>,
-  beside?: readonly Resource[],
-): Planned {
-  return request.kind === 'apply' ? planApply(request.files, kept, beside) : planDelete(request, kept, beside)
+/** The resources that a request is about to change. */
+export interface Present {
+  get(key: string): KeptResource | undefined
+  /** Those beside which the resources that were read would stand, as far as they have to be checked together. */
+  beside(read: readonly Resource[]): readonly Resource[]
+  resources(): Iterable<Resource>
 }
 
-/** What is wrong with resources because of one another. */
-export function checkKept(kept: ReadonlyMap<string, KeptResource>): ManifestError[] {
-  const reading = readManifests([], () => Array.from(kept.values(), ({ resource }) => resource))
-  return reading.ok ? [] : reading.errors
+/** What a request means for the resources that there are. */
+export function planRequest(request: Request, present: Present): Planned {
+  return request.kind === 'apply' ? planApply(request.files, present) : planDelete(request, present)
 }
 
-function planApply(
-  files: readonly { path: string; text: string }[],
-  kept: ReadonlyMap<string, KeptResource>,
-  beside?: readonly Resource[],
-): Planned {
-  const reading = readManifests(files, (read) => {
-    const replaced = new Set(read.map(keyOf))
-    const others = beside ?? Array.from(kept.values(), ({ resource }) => resource)
-    return others.filter((resource) => !replaced.has(keyOf(resource)))
-  })
+function planApply(files: readonly { path: string; text: string }[], present: Present): Planned {
+  const reading = readManifests(files, (read) => present.beside(read))
   if (!reading.ok) return invalid(reading.errors)
   const changes: ResourceChange[] = []
   for (const { resource, value } of reading.written) {
     const key = keyOf(resource)
-    const before = kept.get(key) ?? null
+    const before = present.get(key) ?? null
     const { text, resourceVersion } = writtenText(value)
     const conflict = versionConflict(key, before, resourceVersion)
     if (conflict !== null) return { ok: false, refused: { kind: 'conflict', message: conflict } }
@@ -102,18 +89,19 @@ function generationOf(
 
 function planDelete(
   { of, namespace, name, resourceVersion }: Extract<Request, { kind: 'delete' }>,
-  kept: ReadonlyMap<string, KeptResource>,
-  beside?: readonly Resource[],
+  present: Present,
 ): Planned {
   const key = resourceKey(of, namespace, name)
-  const before = kept.get(key)
+  const before = present.get(key)
   if (!before)
     return { ok: false, refused: { kind: 'missing', message: `there is no ${of} ${namespace}/${name}` } }
   const conflict = versionConflict(key, before, resourceVersion)
   if (conflict !== null) return { ok: false, refused: { kind: 'conflict', message: conflict } }
-  if (!beside) {
-    const errors = checkKept(new Map([...kept].filter(([one]) => one !== key)))
-    if (errors.length > 0) return invalid(errors)
+  // Others may need what a MeshConfig says; they need nothing else of one another.
+  if (of === 'MeshConfig') {
+    const others = [...present.resources()].filter((one) => keyOf(one) !== key)
+    const reading = readManifests([], () => others)
+    if (!reading.ok) return invalid(reading.errors)
   }
   return { ok: true, changes: [{ key, action: 'deleted', before, after: null }] }
 }

@@ -1,13 +1,15 @@
-import type { ManifestError } from '../../api/manifest-error.ts'
-import type { Resource } from '../../api/resource.ts'
 import { type CompiledMesh, compileMesh } from '../compile-mesh.ts'
-import { recompileMesh } from '../recompile-mesh.ts'
+import { LayeredMap } from '../layered-map.ts'
+import type { MeshDifference } from '../mesh-difference.ts'
+import { MeshInputs } from '../mesh-inputs.ts'
+import { type Recompilation, recompileMesh } from '../recompile-mesh.ts'
 import { type Entry, type Event, type Store, StoreError } from '../store/store.ts'
 import { AuditLog } from './audit-log.ts'
 import { type Asker, batchChanges, stamp } from './batch-changes.ts'
 import { EntryFollower } from './entry-follower.ts'
 import { type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
-import { checkKept, planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
+import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
+import { editsOf, ResourceDraft } from './resource-draft.ts'
 import { storeDifference } from './store-difference.ts'
 
 export interface ResourceStoreOptions {
@@ -15,8 +17,8 @@ export interface ResourceStoreOptions {
   overrides?: Partial<CompiledMesh['config']>
   /** Milliseconds since the epoch. */
   now?(): number
-  /** A new state is on disk and is to be in force. */
-  changed(mesh: CompiledMesh): void
+  /** A new state is on disk and is to be in force; `difference` says what of it is new. */
+  changed(mesh: CompiledMesh, difference: MeshDifference): void
   /** What another control plane wrote cannot be followed: what is in force stays. */
   failed?(error: Error): void
 }
@@ -40,7 +42,9 @@ export class ResourceStore {
   readonly #store: Store
   readonly #options: ResourceStoreOptions
   readonly #audit: AuditLog
-  #kept: ReadonlyMap<string, KeptResource>
+  #kept: LayeredMap<KeptResource>
+  /** Of all that is kept. */
+  readonly #inputs: MeshInputs
   #mesh: CompiledMesh
   readonly #waiting: Pending[] = []
   readonly #watchers = new Set<(changes: readonly ResourceChange[]) => void>()
@@ -56,21 +60,23 @@ export class ResourceStore {
     store: Store,
     options: ResourceStoreOptions,
     audit: AuditLog,
-    kept: ReadonlyMap<string, KeptResource>,
+    kept: LayeredMap<KeptResource>,
     mesh: CompiledMesh,
   ) {
     this.#store = store
     this.#options = options
     this.#audit = audit
     this.#kept = kept
+    this.#inputs = new MeshInputs(Array.from(kept.values(), ({ resource }) => resource))
     this.#mesh = mesh
   }
 
   /** Reads what the store holds; throws a StoreError where it cannot be read or does not compile. */
   static async open(store: Store, options: ResourceStoreOptions): Promise<ResourceStore> {
     const { entries } = await store.list(RESOURCES)
-    const kept = readStored(entries)
-    const compiled = compileMesh(resourcesOf(kept), options.overrides)
+    const kept = LayeredMap.of(readStored(entries))
+    const resources = Array.from(kept.values(), ({ resource }) => resource)
+    const compiled = compileMesh(resources, options.overrides)
     if (!compiled.ok)
       throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
     return new ResourceStore(store, options, await AuditLog.open(store), kept, compiled.mesh)
@@ -170,75 +176,100 @@ export class ResourceStore {
 
   /** Brings into force what is in the store, where it is not yet. */
   #take(events: readonly Event[]): void {
-    const { kept, changes } = storeDifference(this.#kept, events)
-    if (changes.length === 0) return
-    const touched = changes.flatMap(touchedBy)
-    const compiled = recompileMesh(this.#mesh, resourcesOf(kept), touched, this.#options.overrides)
-    if (!compiled.ok)
-      throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
-    this.#bringIntoForce(kept, compiled.mesh, changes)
+    this.#drafting((draft) => {
+      const changes = storeDifference(draft, events)
+      if (changes.length === 0) return
+      const compiled = this.#compile(draft, changes)
+      if (!compiled.ok)
+        throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
+      this.#bringIntoForce({ kept: draft.whole(), ...compiled }, changes)
+    })
   }
 
   #bringIntoForce(
-    kept: ReadonlyMap<string, KeptResource>,
-    mesh: CompiledMesh,
+    { kept, mesh, difference }: Pick<Attempt, 'kept' | 'mesh' | 'difference'>,
     changes: readonly ResourceChange[],
   ): void {
     this.#kept = kept
     this.#mesh = mesh
-    this.#options.changed(mesh)
+    this.#options.changed(mesh, difference)
     for (const watcher of this.#watchers) watcher(changes)
   }
 
   async #serve(batch: readonly Pending[]): Promise<void> {
     if (this.#unsure) await this.#reread()
-    const together = this.#try(batch)
-    if (together) return this.#commit(together)
-    // One of them cannot be: each is judged by itself.
-    for (const pending of batch) {
-      const alone = this.#try([pending])
-      if (alone) await this.#commit(alone)
+    const { attempt, left } = this.#drafting((draft) => this.#try(batch, draft))
+    if (attempt) await this.#commit(attempt)
+    // What cannot be together with others is judged by itself, after them.
+    for (const pending of left) {
+      if (this.#unsure) await this.#reread()
+      const alone = this.#drafting((draft) => this.#try([pending], draft))
+      if (alone.attempt) await this.#commit(alone.attempt)
     }
   }
 
-  /** What the batch leads to; null where not all of it can be done: a single request is answered then. */
-  #try(batch: readonly Pending[]): Attempt | null {
-    const kept = new Map(this.#kept)
+  /** What the batch leads to, and which of it has to be tried by itself: a single request that cannot be is answered. */
+  #try(batch: readonly Pending[], draft: ResourceDraft): Trial {
+    const alone = batch.length === 1
     const plans: Plan[] = []
-    // Of many requests all that they leave is checked at the end: looking through everything for each would take longest.
-    const beside =
-      batch.length > 1 ? resourcesOf(kept).filter(({ kind }) => kind === 'MeshConfig') : undefined
+    const left: Pending[] = []
     for (const pending of batch) {
-      const planned = planRequest(pending.request, kept, beside)
-      if (!planned.ok) return this.#refuse(batch, planned.refused)
-      plans.push({ pending, changes: planned.changes })
-      // A dry run is seen by nobody; together with others it could be, so it is tried by itself.
-      if (pending.dryRun && batch.length > 1) return null
-      for (const { key, after } of planned.changes) {
-        if (after) kept.set(key, after)
-        else kept.delete(key)
-      }
+      // A dry run is seen by nobody; together with others it could be.
+      const planned = !alone && pending.dryRun ? null : planRequest(pending.request, draft)
+      if (planned?.ok) {
+        draft.take(planned.changes)
+        plans.push({ pending, changes: planned.changes })
+      } else if (planned && alone) return this.#refused(pending, planned.refused)
+      else left.push(pending)
     }
-    const touched = plans.flatMap(({ changes }) => changes.flatMap(touchedBy))
-    if (touched.length === 0) return { plans, kept, mesh: this.#mesh }
-    if (beside && checkKept(kept).length > 0) return null
-    const compiled = recompileMesh(this.#mesh, resourcesOf(kept), touched, this.#options.overrides)
-    if (compiled.ok) return { plans, kept, mesh: compiled.mesh }
-    return this.#refuse(batch, { kind: 'invalid', errors: compiled.errors as ManifestError[] })
+    const changes = plans.flatMap((plan) => plan.changes)
+    if (changes.every(({ action }) => action === 'unchanged')) {
+      const difference = { since: this.#mesh, upsert: [], remove: [] }
+      const same = { kept: this.#kept, mesh: this.#mesh, difference }
+      return { attempt: { plans, ...same, undo: () => {} }, left }
+    }
+    const compiled = this.#compile(draft, changes)
+    if (compiled.ok)
+      return { attempt: { plans, kept: draft.whole(), undo: () => draft.undo(), ...compiled }, left }
+    if (alone) return this.#refused(batch[0]!, { kind: 'invalid', errors: compiled.errors })
+    return { attempt: null, left: batch }
   }
 
-  #refuse(batch: readonly Pending[], refused: Refused): null {
-    if (batch.length === 1) batch[0]!.resolve({ ok: false, refused })
-    return null
+  /** Where it does not compile the draft is given up. */
+  #compile(draft: ResourceDraft, changes: readonly ResourceChange[]): Recompilation {
+    const all = () => draft.resources()
+    const edits = editsOf(changes)
+    const compiled = recompileMesh(this.#mesh, this.#inputs, edits, all, this.#options.overrides)
+    if (!compiled.ok) draft.undo()
+    return compiled
   }
 
-  async #commit({ plans, kept, mesh }: Attempt): Promise<void> {
+  /** Whatever goes wrong with a draft, nothing stays of it. */
+  #drafting<Result>(work: (draft: ResourceDraft) => Result): Result {
+    const draft = new ResourceDraft(this.#kept, this.#inputs)
+    try {
+      return work(draft)
+    } catch (error) {
+      draft.undo()
+      throw error
+    }
+  }
+
+  #refused(pending: Pending, refused: Refused): Trial {
+    pending.resolve({ ok: false, refused })
+    return { attempt: null, left: [] }
+  }
+
+  async #commit(attempt: Attempt): Promise<void> {
+    const { plans } = attempt
     const real = plans.filter(({ pending }) => !pending.dryRun)
     const asked = real.map(({ pending, changes }) => ({ asker: pending.asker, changes }))
     const changes = batchChanges(asked, this.#kept, this.#audit, this.#now())
-    if (changes.length > 0) {
+    if (changes.length === 0) attempt.undo()
+    else {
       const commit = await this.#store.commit(changes)
       if (!commit.ok) {
+        attempt.undo()
         this.#unsure = true
         const message =
           commit.kind === 'conflict' ? 'the store was changed by somebody else: try again' : commit.reason
@@ -248,7 +279,7 @@ export class ResourceStore {
       }
       stamp(asked, commit.revision)
       const told = real.flatMap(({ changes: own }) => own)
-      this.#bringIntoForce(kept, mesh, told)
+      this.#bringIntoForce(attempt, told)
     }
     for (const { pending, changes: own } of plans) pending.resolve({ ok: true, changes: own })
   }
@@ -258,22 +289,23 @@ export class ResourceStore {
   }
 }
 
+/** What can be, and is not yet. */
 interface Attempt {
   plans: Plan[]
-  kept: ReadonlyMap<string, KeptResource>
+  kept: LayeredMap<KeptResource>
   mesh: CompiledMesh
+  difference: MeshDifference
+  /** It is not to be. */
+  undo(): void
+}
+
+interface Trial {
+  attempt: Attempt | null
+  /** Requests that are to be tried by themselves. */
+  left: readonly Pending[]
 }
 
 interface Plan {
   pending: Pending
   changes: ResourceChange[]
-}
-
-function resourcesOf(kept: ReadonlyMap<string, KeptResource>): Resource[] {
-  return Array.from(kept.values(), ({ resource }) => resource)
-}
-
-function touchedBy({ action, before, after }: ResourceChange): Resource[] {
-  if (action === 'unchanged') return []
-  return [before, after].flatMap((one) => (one ? [one.resource] : []))
 }
