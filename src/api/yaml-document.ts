@@ -10,6 +10,7 @@ import {
   type Pair,
   Parser,
 } from 'yaml'
+import { locatableJson, readJsonDocuments } from './json-document.ts'
 import type { ManifestError, ManifestErrorCode } from './manifest-error.ts'
 import { type Excess, findExcess } from './yaml-nesting.ts'
 import { yamlValue } from './yaml-value.ts'
@@ -31,6 +32,16 @@ export type YamlReading = { documents: YamlDocument[]; errors: ManifestError[] }
 
 /** Reads all documents of a text; a document with an error is left out, its errors are returned. */
 export function readYaml(file: string, text: string): YamlReading {
+  const json = text.length > MAX_TEXT ? null : readJsonDocuments(text)
+  if (!json) return parseYaml(file, text)
+  let parsed: YamlReading | null = null
+  const locate = () => (parsed ??= parseYaml(file, text))
+  const documents = json.map((one, i) => locatableJson(file, one, () => locate().documents[i]))
+  return { documents, errors: [] }
+}
+
+/** Whatever the text is; it remembers where everything stands. */
+export function parseYaml(file: string, text: string): YamlReading {
   const reading: YamlReading = { documents: [], errors: [] }
   const lines = new LineCounter()
   const place: Place = (offset) => {
