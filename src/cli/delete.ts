@@ -1,12 +1,11 @@
 import type { Command } from 'commander'
-import { formatManifestError } from '../api/manifest-error.ts'
-import { readManifests } from '../api/read-manifests.ts'
 import { CONFIG_OPTION, type MeshClient, meshClient, problemOf } from './cluster-client.ts'
+import { deleteAll, type Named, writtenIn } from './delete-all.ts'
 import { kindOf } from './kinds.ts'
 import { clusterSource } from './mesh-source.ts'
 import { fail } from './output.ts'
 import { FILE_OPTION, readFiles } from './read-files.ts'
-import { type Item, oneResource, type Selection, selectResources, splitTarget } from './selection.ts'
+import { oneResource, type Selection, selectResources, splitTarget } from './selection.ts'
 
 interface DeleteOptions {
   filename: string[]
@@ -53,7 +52,7 @@ async function remove(
     if (word !== undefined || selector !== undefined || all)
       fail('-f names what to delete: leave the kind, -l and --all out', 2)
     const client = await meshClient(options.config)
-    return removeAll(client, await writtenIn(filename), options)
+    return removeAll(client, writtenIn(await readFiles(filename)), options)
   }
   if (word === undefined) fail('say what to delete: KIND NAME, or -f FILE (mayfly delete --help)', 2)
   const target = splitTarget(word, named)
@@ -97,41 +96,13 @@ async function removeView(
   console.log(`${view === 'nodes' ? 'Node' : 'Credential'} ${name} deleted`)
 }
 
-type Named = Pick<Item, 'kind' | 'namespace' | 'name'>
-
-/** What the manifests in files name, the last first: what was applied after others may need them. */
-async function writtenIn(paths: readonly string[]): Promise<Named[]> {
-  const reading = readManifests(await readFiles(paths))
-  if (!reading.ok) return fail(reading.errors.map(formatManifestError).join('\n'))
-  return reading.resources
-    .map(({ kind, metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name }))
-    .toReversed()
-}
-
-/** Deletes one after the other. What others still need is tried again once those are gone. */
 async function removeAll(
   client: MeshClient,
   items: readonly Named[],
-  { dryRun = false, ignoreNotFound }: DeleteOptions,
+  { dryRun = false, ignoreNotFound = false }: DeleteOptions,
 ): Promise<void> {
-  const { Code, ConnectError } = await import('@connectrpc/connect')
-  let left = [...items]
-  for (;;) {
-    const refused: { item: Named; problem: string }[] = []
-    for (const item of left) {
-      try {
-        await client.delete({ kind: item.kind, namespace: item.namespace, name: item.name, dryRun })
-        console.log(`${item.kind} ${item.namespace}/${item.name} deleted${dryRun ? ' (dry run)' : ''}`)
-      } catch (error) {
-        const { code } = ConnectError.from(error)
-        if (code === Code.NotFound && ignoreNotFound) continue
-        if (code !== Code.NotFound && code !== Code.InvalidArgument) return fail(await problemOf(error))
-        refused.push({ item, problem: await problemOf(error) })
-      }
-    }
-    if (refused.length === 0) return
-    if (refused.length === left.length || dryRun)
-      return fail(refused.map(({ problem }) => problem).join('\n'))
-    left = refused.map(({ item }) => item)
-  }
+  const problem = await deleteAll(client, items, { dryRun, ignoreNotFound }, ({ kind, namespace, name }) =>
+    console.log(`${kind} ${namespace}/${name} deleted${dryRun ? ' (dry run)' : ''}`),
+  )
+  if (problem !== null) fail(problem)
 }

@@ -2,12 +2,12 @@ import { processUsage } from '../runtime/process-usage.ts'
 import type { MeshUsage } from '../study/mesh.ts'
 import type { RunningMesh } from './running-mesh.ts'
 
-type Counting = { -readonly [name in keyof MeshUsage]: number }
+type Counting = Record<string, number> & Record<'runtimeCpuMs' | 'runtimeRssBytes' | 'sandboxesRun', number>
 
 /** What a mesh and its functions have used since it started. */
 export async function meshUsage({ mesh, runtime }: RunningMesh): Promise<MeshUsage> {
   const functions = await runtime.usage()
-  const usage: Counting = {
+  const usage = {
     runtimeCpuMs: 0,
     runtimeRssBytes: 0,
     functionsCpuMs: functions.cpuMs,
@@ -32,7 +32,7 @@ function ownUsage(): { cpuMs: number; rssBytes: number } {
 }
 
 /** Engines' counters, summed; the sidecars' own stand under `sidecars`. */
-function addCounters(usage: Counting, counters: object): void {
+export function addCounters(usage: Counting, counters: object): void {
   for (const [name, value] of Object.entries(counters)) {
     if (typeof value === 'number') usage[name] = (usage[name] ?? 0) + value
     else if (name === 'sidecars' && value)

@@ -3,10 +3,12 @@ import type { StartMesh } from '../study/mesh.ts'
 import { type RawReplayOptions, REPLAY_FLAGS, replayOptions } from '../study/options.ts'
 import { formatProblem, type Problem } from '../study/problem.ts'
 import { runReplay } from '../study/replay.ts'
+import { CONFIG_OPTION } from './cluster-client.ts'
 import { loadFolder } from './load-folder.ts'
 import { meshUsage } from './mesh-usage.ts'
 import { ONE_NODE } from './node-plans.ts'
 import { fail } from './output.ts'
+import { replayedCluster } from './replay-cluster.ts'
 import { startMesh } from './running-mesh.ts'
 
 export function addReplay(program: Command): void {
@@ -16,17 +18,21 @@ export function addReplay(program: Command): void {
       'drive a whole mesh with a production trace (Azure Functions) and report slowdown, failures and cost',
     )
   for (const { flags, description, default: value } of REPLAY_FLAGS) command.option(flags, description, value)
+  command.option(...CONFIG_OPTION)
   command.addHelpText('after', EXAMPLES).action(replay)
 }
 
 const EXAMPLES = `
 Example:
-  mayfly replay --trace traces/azure2019-h08-100 --minutes 2 --out out/`
+  mayfly replay --trace traces/azure2019-h08-100 --minutes 2 --out out/
+  mayfly replay --cluster --trace traces/azure2019-h08-200 --policies nine`
 
-async function replay(raw: RawReplayOptions): Promise<void> {
+async function replay({ config, ...raw }: RawReplayOptions & { config?: string }): Promise<void> {
   const options = replayOptions(raw)
   if (!options.ok) refuse(options.problems)
-  const result = await runReplay(options.value, startMeshFor)
+  if (config !== undefined && !options.value.cluster) fail('--config is for --cluster', 2)
+  const cluster = options.value.cluster ? await replayedCluster(config) : null
+  const result = await runReplay(options.value, cluster?.start ?? startMeshFor, undefined, cluster?.place)
   if (result.kind === 'refused') refuse(result.problems)
   console.log(result.text)
   process.exitCode = result.exitCode

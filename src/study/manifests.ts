@@ -1,12 +1,13 @@
 import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { ownPolicies, sharedPolicies } from './nine-policies.ts'
 import { type Checked, refused } from './problem.ts'
 import type { TraceFunction } from './trace.ts'
 
-const NAMESPACE = 'trace'
+/** All that a replay applies is of it, but for the mesh's own configuration. */
+export const NAMESPACE = 'trace'
 const WORK_MODULE = 'work-function.mts'
 const FILES = ['functions.yaml', 'policies.yaml', WORK_MODULE]
 
@@ -46,7 +47,7 @@ export async function writeManifests(
   )
   await writeFile(
     join(folder, 'policies.yaml'),
-    documents([meshConfig(resolve(accessLog), all), telemetry(), ...policiesOf(functions, all)]),
+    documents([meshConfig(accessLog, all), telemetry(), ...policiesOf(functions, all)]),
   )
   return { ok: true, value: undefined }
 }
@@ -54,8 +55,8 @@ export async function writeManifests(
 /** What all nine policies need beside the manifests. */
 export interface AllPolicies {
   readonly jwks: string
-  /** Port of the collector that spans go to, on this machine. */
-  readonly collectorPort: number
+  /** Where spans go. */
+  readonly collector: { readonly host: string; readonly port: number }
 }
 
 function policiesOf(functions: readonly TraceFunction[], all: AllPolicies | null): object[] {
@@ -127,7 +128,7 @@ function meshConfig(accessLog: string, all: AllPolicies | null) {
       accessLogEncoding: 'JSON',
       ...(all && {
         extensionProviders: [
-          { name: 'collector', opentelemetry: { service: '127.0.0.1', port: all.collectorPort } },
+          { name: 'collector', opentelemetry: { service: all.collector.host, port: all.collector.port } },
         ],
         defaultProviders: { tracing: ['collector'] },
       }),

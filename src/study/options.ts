@@ -13,6 +13,8 @@ export interface ReplayOptions {
   readonly mesh: MeshMode
   /** Absent: 1, no division. */
   readonly nodes?: number
+  /** A mesh over several machines that runs already. */
+  readonly cluster?: boolean
   /** Absent: few. */
   readonly policies?: Policies
   readonly work: Work
@@ -50,6 +52,11 @@ export const REPLAY_FLAGS: readonly {
     flags: '--nodes <n>',
     description:
       'divide the mesh into nodes that speak mutual TLS: the gateway on one of its own, instances on the others',
+  },
+  {
+    flags: '--cluster',
+    description:
+      'drive the mesh whose control plane --config or MAYFLY_CONFIG names, through the gateway of MAYFLY_GATEWAY or of `mayfly get nodes`; what is applied there is deleted afterwards',
   },
   {
     flags: '--policies <which>',
@@ -103,6 +110,7 @@ export function replayOptions(raw: RawReplayOptions): Checked<ReplayOptions> {
     speedup: number('speedup', 0.001, 1000, 'fraction'),
     mesh: choice('mesh', MESH),
     ...(raw.nodes !== undefined && { nodes: number('nodes', 1, 16) }),
+    ...(raw.cluster !== undefined && { cluster: flag('cluster') }),
     ...(raw.policies !== undefined && { policies: choice('policies', POLICIES) }),
     work: choice('work', WORK),
     arrival: choice('arrival', ARRIVALS),
@@ -111,10 +119,19 @@ export function replayOptions(raw: RawReplayOptions): Checked<ReplayOptions> {
     memory: flag('memory'),
     out: text('out'),
   }
+  if (options.cluster) {
+    if (options.mesh === 'off') contradicts('mesh')
+    if (options.nodes !== undefined) contradicts('nodes')
+  }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, value: options }
 
   function given(name: keyof ReplayOptions): unknown {
     return raw[name] ?? flagOf(name)?.default
+  }
+
+  function contradicts(name: keyof ReplayOptions): void {
+    const message = 'is for a mesh that the replay starts itself: leave it or --cluster out'
+    problems.push({ code: 'study/option', field: `--${name}`, message })
   }
 
   function refuse(name: keyof ReplayOptions, expected: string): void {

@@ -5,7 +5,7 @@ import { invocations } from './invocation.ts'
 import { runLoad } from './load.ts'
 import type { Load } from './load-protocol.ts'
 import { functionKey, TIMEOUT_SECONDS, writeManifests } from './manifests.ts'
-import type { Mesh, StartMesh } from './mesh.ts'
+import { type Mesh, type Place, type StartMesh, THIS_MACHINE } from './mesh.ts'
 import { makeToken } from './nine-policies.ts'
 import type { ReplayOptions } from './options.ts'
 import { INSTANCE_BYTES, type Peak, peakOf } from './peak.ts'
@@ -47,14 +47,15 @@ export async function runReplay(
   options: ReplayOptions,
   startMesh: StartMesh,
   surroundings?: Surroundings,
+  place: Place = THIS_MACHINE,
 ): Promise<ReplayResult> {
-  if (surroundings !== undefined) return replay(options, startMesh, surroundings)
+  if (surroundings !== undefined) return replay(options, startMesh, surroundings, place)
   const controller = new AbortController()
   const stop = () => controller.abort()
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
   try {
-    return await replay(options, startMesh, { screen: process.stderr, signal: controller.signal })
+    return await replay(options, startMesh, { screen: process.stderr, signal: controller.signal }, place)
   } finally {
     process.off('SIGINT', stop)
     process.off('SIGTERM', stop)
@@ -65,6 +66,7 @@ async function replay(
   options: ReplayOptions,
   startMesh: StartMesh,
   { screen, signal }: Surroundings,
+  place: Place,
 ): Promise<ReplayResult> {
   const trace = await readTrace(options.trace)
   if (!trace.ok) return { kind: 'refused', problems: trace.problems, exitCode: 2 }
@@ -75,11 +77,11 @@ async function replay(
   const warnings = memoryWarnings(peak, options)
   for (const warning of warnings) screen.write(`WARNING: ${warning}\n`)
 
-  if (options.policies !== 'nine')
-    return drive({ options, plan, peak, warnings, startMesh }, { screen, signal }, null)
-  const sink = await startSpanSink()
+  const prepared = { options, plan, peak, warnings, startMesh, place }
+  if (options.policies !== 'nine') return drive(prepared, { screen, signal }, null)
+  const sink = await startSpanSink(place.collectorHost)
   try {
-    return await drive({ options, plan, peak, warnings, startMesh }, { screen, signal }, sink)
+    return await drive(prepared, { screen, signal }, sink)
   } finally {
     sink.close()
   }
@@ -92,11 +94,12 @@ interface Prepared {
   peak: Peak
   warnings: string[]
   startMesh: StartMesh
+  place: Place
 }
 
 /** With all policies spans go to the collector; without one they are few. */
 async function drive(
-  { options, plan, peak, warnings, startMesh }: Prepared,
+  { options, plan, peak, warnings, startMesh, place }: Prepared,
   { screen, signal }: Surroundings,
   collector: SpanSink | null,
 ): Promise<ReplayResult> {
@@ -107,13 +110,13 @@ async function drive(
     manifests,
     plan.functions,
     options.concurrency,
-    join(options.out, 'access.log'),
-    token && collector && { jwks: token.jwks, collectorPort: collector.port },
+    place.accessLog ?? resolve(options.out, 'access.log'),
+    token && collector && { jwks: token.jwks, collector },
   )
   if (!written.ok) return { kind: 'refused', problems: written.problems, exitCode: 2 }
 
   screen.write(
-    `starting the mesh (${options.mesh}) with ${plan.functions.length} functions from ${join(options.out, 'manifests')}\n`,
+    `${options.cluster ? 'applying to the cluster' : `starting the mesh (${options.mesh}) with`} ${plan.functions.length} functions from ${join(options.out, 'manifests')}\n`,
   )
   const mesh = await startMesh(manifests, { mesh: options.mesh, nodes: options.nodes ?? 1 })
   try {
@@ -124,6 +127,7 @@ async function drive(
     progress.end()
     const { samples, warning } = await usage.end()
     if (warning !== undefined) warnings.push(warning)
+    if (collector?.requests === 0) warnings.push('the collector got no spans: the mesh does not reach it')
     const all = invocations(plan, result.outcomes)
     const summary = summarize({
       options,
@@ -134,11 +138,12 @@ async function drive(
       invocations: all,
       usage: samples,
       warnings,
+      notes: place.notes,
     })
     const text = await writeReport(options.out, summary, all)
     return { kind: 'replayed', summary, text, exitCode: exitCode(summary, signal) }
   } finally {
-    screen.write('stopping the mesh\n')
+    screen.write(options.cluster ? 'deleting what was applied\n' : 'stopping the mesh\n')
     await mesh.stop()
   }
 }

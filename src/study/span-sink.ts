@@ -3,13 +3,16 @@ import type { AddressInfo } from 'node:net'
 
 /** A collector that takes spans (OTLP over HTTP) and counts what it got. */
 export interface SpanSink {
+  /** Where senders reach it. */
+  readonly host: string
   readonly port: number
   readonly requests: number
   readonly bytes: number
   close(): void
 }
 
-export async function startSpanSink(): Promise<SpanSink> {
+/** Listens on an address of this machine. */
+export async function startSpanSink(host: string): Promise<SpanSink> {
   let requests = 0
   let bytes = 0
   const server = createServer((request, response) => {
@@ -19,9 +22,10 @@ export async function startSpanSink(): Promise<SpanSink> {
     })
     request.on('end', () => response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end())
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, host, resolve))
   const { port } = server.address() as AddressInfo
   return {
+    host,
     port,
     get requests() {
       return requests

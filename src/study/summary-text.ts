@@ -29,6 +29,7 @@ export function summaryText(summary: Summary, invocations: readonly Invocation[]
     `generator   ${seconds(summary.generatorCpuMs)} CPU, in a process of its own`,
     '',
     `Percentiles: ${summary.percentiles}. Figures are of successful invocations; none is left out as warm-up.`,
+    ...summary.notes.map((note) => `NOTE: ${note}`),
     ...summary.warnings.map((warning) => `WARNING: ${warning}`),
   ]
   return `${lines.join('\n')}\n`
@@ -68,26 +69,30 @@ function row(name: string, figure: Distribution | undefined): string {
 function usageLines(usage: UsageSummary | undefined): string[] {
   if (usage === undefined) return ['usage       not known']
   const {
-    runtimeCpuMs = 0,
-    functionsCpuMs = 0,
-    sandboxesRun = 0,
-    instancesStarted = 0,
+    runtimeCpuMs = null,
+    functionsCpuMs = null,
+    sandboxesRun = null,
+    instancesStarted = null,
     ...others
   } = usage.counters
   return [
-    `runtime     ${seconds(runtimeCpuMs)} CPU (${decimals(usage.runtimeCpuMsPerInvocation)} ms an invocation), memory ${megabytes(usage.runtimeRssBytes)}`,
-    `functions   ${seconds(functionsCpuMs)} CPU, memory ${megabytes(usage.functionsRssBytes)}, ${instancesStarted} instances started`,
-    `sandboxes   ${sandboxesRun} run`,
+    `runtime     ${known(runtimeCpuMs, seconds)} CPU (${known(usage.runtimeCpuMsPerInvocation, decimals)} ms an invocation), memory ${known(usage.runtimeRssBytes, megabytes)}`,
+    `functions   ${known(functionsCpuMs, seconds)} CPU, memory ${known(usage.functionsRssBytes, megabytes)}, ${known(instancesStarted, decimals)} instances started`,
+    `sandboxes   ${known(sandboxesRun, decimals)} run`,
     ...counterLines(others),
   ]
 }
 
 /** What else the mesh counted; what stayed at nothing is in summary.json alone. */
-function counterLines(counters: Readonly<Record<string, number>>): string[] {
+function counterLines(counters: Readonly<Record<string, number | null>>): string[] {
   const counted = Object.entries(counters).filter(([, value]) => value !== 0)
   return counted.length === 0
     ? []
-    : [`counted     ${counted.map(([name, value]) => `${name} ${decimals(value)}`).join(', ')}`]
+    : [`counted     ${counted.map(([name, value]) => `${name} ${known(value, decimals)}`).join(', ')}`]
+}
+
+function known<T>(value: T | null, shown: (value: T) => string): string {
+  return value === null ? 'unknown' : shown(value)
 }
 
 function megabytes(bytes: Distribution): string {

@@ -117,7 +117,7 @@ test('figures by hand', () => {
     denied: 0,
   })
   assert.equal(summary.usage!.runtimeCpuMsPerInvocation, 10)
-  assert.deepEqual([summary.usage!.runtimeRssBytes.mean, summary.usage!.runtimeRssBytes.max], [200, 300])
+  assert.deepEqual([summary.usage!.runtimeRssBytes!.mean, summary.usage!.runtimeRssBytes!.max], [200, 300])
   assert.deepEqual(summary.state, { kind: 'complete' })
   assert.deepEqual(summary.warnings, [])
 })

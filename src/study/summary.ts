@@ -41,15 +41,17 @@ export interface Summary {
   readonly usage: UsageSummary | undefined
   readonly generatorCpuMs: number
   readonly warnings: readonly string[]
+  /** Of where the mesh ran. */
+  readonly notes: readonly string[]
 }
 
-/** What the mesh used between the replay's start and end. Counters are differences. */
+/** What the mesh used between the replay's start and end. Counters are differences; null: the mesh cannot tell. */
 export interface UsageSummary {
-  readonly counters: Readonly<Record<string, number>>
-  readonly runtimeCpuMsPerInvocation: number
+  readonly counters: Readonly<Record<string, number | null>>
+  readonly runtimeCpuMsPerInvocation: number | null
   /** Sampled while the replay ran; bytes. */
-  readonly runtimeRssBytes: Distribution
-  readonly functionsRssBytes: Distribution
+  readonly runtimeRssBytes: Distribution | null
+  readonly functionsRssBytes: Distribution | null
 }
 
 export interface Findings {
@@ -62,6 +64,7 @@ export interface Findings {
   /** In the order taken, the first before the load and the last after it. */
   readonly usage: readonly MeshUsage[]
   readonly warnings: readonly string[]
+  readonly notes?: readonly string[]
 }
 
 /** Above this the generator was too late for its figures to be trusted. */
@@ -99,6 +102,7 @@ export function summarize(findings: Findings): Summary {
     usage: usageSummary(findings.usage, invocations.length),
     generatorCpuMs: result.generatorCpuUs / 1000,
     warnings,
+    notes: findings.notes ?? [],
   }
 }
 
@@ -144,11 +148,22 @@ function usageSummary(usage: readonly MeshUsage[], done: number): UsageSummary |
   const last = usage.at(-1)
   if (first === undefined || last === undefined || done === 0) return undefined
   const counters = Object.keys(last).filter((name) => !GAUGES.includes(name))
-  const grown = Object.fromEntries(counters.map((name) => [name, last[name]! - (first[name] ?? 0)]))
+  const grown = Object.fromEntries(counters.map((name) => [name, growth(first[name], last[name])]))
+  const { runtimeCpuMs = null } = grown
   return {
     counters: grown,
-    runtimeCpuMsPerInvocation: grown.runtimeCpuMs! / done,
-    runtimeRssBytes: distribution(usage.map((one) => one.runtimeRssBytes))!,
-    functionsRssBytes: distribution(usage.map((one) => one.functionsRssBytes))!,
+    runtimeCpuMsPerInvocation: runtimeCpuMs === null ? null : runtimeCpuMs / done,
+    runtimeRssBytes: ofKnown(usage.map((one) => one.runtimeRssBytes)),
+    functionsRssBytes: ofKnown(usage.map((one) => one.functionsRssBytes)),
   }
+}
+
+/** What the mesh began to count in the meantime was nothing before. */
+function growth(first: number | null | undefined, last: number | null | undefined): number | null {
+  if (first === null || last === null || last === undefined) return null
+  return last - (first ?? 0)
+}
+
+function ofKnown(values: readonly (number | null)[]): Distribution | null {
+  return distribution(values.filter((value) => value !== null)) ?? null
 }
