@@ -21,6 +21,8 @@ export type FunctionSpec = {
   name: string
   /** "namespace/name" */
   key: string
+  /** The Service of which it is an earlier revision; absent: it is named like its Service, and is its newest revision. */
+  service?: string
   /** How often what its instances run by has changed, from 1; absent where no control plane counts it. */
   generation?: number
   /** "trust-domain/ns/namespace/sa/service-account" */
@@ -56,15 +58,17 @@ export function toFunctionSpec(service: Service, mesh: MeshConfigSpec): Function
   const { name, namespace } = service.metadata
   const { spec, metadata } = service.spec.template
   const container = spec.containers[0]!
-  const serviceAccount = spec.serviceAccountName ?? name
+  const known = service.revisionOf ?? name
+  const serviceAccount = spec.serviceAccountName ?? known
   return {
     namespace,
     name,
     key: `${namespace}/${name}`,
+    ...(service.revisionOf !== undefined && { service: service.revisionOf }),
     ...(service.metadata.generation !== undefined && { generation: service.metadata.generation }),
     principal: `${mesh.trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
     serviceAccount,
-    labels: { ...metadata.labels, [SERVICE_LABEL]: name },
+    labels: { ...metadata.labels, [SERVICE_LABEL]: known },
     image: toImage(container, service.source),
     env: container.env.map((variable) => ({ name: variable.name, value: variable.value })),
     port: container.ports[0]?.containerPort ?? DEFAULT_PORT,

@@ -1,41 +1,31 @@
-import { z } from 'zod'
-import {
-  across,
-  type CheckContext,
-  ignored,
-  integer,
-  isMapping,
-  list,
-  mapping,
-  report,
-  unsupported,
-} from './fields.ts'
+import type { z } from 'zod'
+import { across, type CheckContext, isMapping, list, mapping, report } from './fields.ts'
 import { checkDnsLabel, quote } from './kubernetes-name.ts'
 import { type Manifest, manifest } from './manifest.ts'
 import { metadata } from './metadata.ts'
-import { revisionTemplate } from './revision.ts'
+import { type RevisionTemplate, revisionTemplate } from './revision.ts'
 import { SCALING_PREFIX } from './scaling.ts'
+import { checkTraffic, trafficTarget } from './traffic-target.ts'
 
 /** A function: Knative's Service. */
-export type Service = Manifest<'serving.knative.dev/v1', 'Service', ServiceSpec>
+export type Service = Manifest<'serving.knative.dev/v1', 'Service', ServiceSpec> & {
+  /** Set by a control plane: those of its earlier revisions that its traffic names. */
+  revisions?: readonly EarlierRevision[]
+  /** It stands for an earlier revision of the Service of this name, as which it is selected and known to others. */
+  revisionOf?: string
+}
+
+export interface EarlierRevision {
+  generation: number
+  template: RevisionTemplate
+}
+
 export type ServiceSpec = z.output<typeof serviceSpec>
 
 /** The label by which policies select a function; the mesh sets it on every function. */
 export const SERVICE_LABEL = 'serving.knative.dev/service'
 /** On a Service with the value `cluster-local`: the gateway does not serve the function. */
 export const VISIBILITY_LABEL = 'networking.knative.dev/visibility'
-
-const ONE_REVISION =
-  'traffic cannot be split between revisions yet: remove spec.traffic, or write one entry with latestRevision: true, percent: 100'
-
-const trafficTarget = mapping({
-  latestRevision: z.boolean().optional(),
-  percent: integer(0, 100).optional(),
-  configurationName: unsupported(ONE_REVISION),
-  revisionName: unsupported(ONE_REVISION),
-  tag: unsupported('tags of revisions are not available yet: remove the field'),
-  url: ignored(),
-})
 
 const serviceSpec = across(
   mapping({ template: revisionTemplate, traffic: list(trafficTarget).optional() }),
@@ -46,16 +36,6 @@ export const serviceManifest = across(
   manifest(['serving.knative.dev/v1'], 'Service', metadata(checkDnsLabel), serviceSpec),
   checkService,
 )
-
-function checkTraffic(spec: Readonly<Record<string, unknown>>, context: CheckContext): void {
-  const targets: unknown[] = Array.isArray(spec.traffic) ? spec.traffic : []
-  if (targets.length > 1) report(context, 'unsupported', ONE_REVISION, ['traffic', 1])
-  const [only] = targets
-  if (!isMapping(only) || targets.length > 1) return
-  if (only.latestRevision === false)
-    report(context, 'unsupported', ONE_REVISION, ['traffic', 0, 'latestRevision'])
-  if (only.percent !== 100) report(context, 'unsupported', ONE_REVISION, ['traffic', 0, 'percent'])
-}
 
 function checkService(service: Readonly<Record<string, unknown>>, context: CheckContext): void {
   const own = isMapping(service.metadata) ? service.metadata : {}

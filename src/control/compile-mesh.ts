@@ -15,6 +15,7 @@ import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
+import { servedResources, trafficProblems } from './served-revisions.ts'
 import { readUserModules, type UserModules } from './user-modules.ts'
 
 export interface CompiledFunction {
@@ -67,7 +68,7 @@ export function compileMesh(
   resources: readonly Resource[],
   overrides: Partial<MeshView['config']> = {},
 ): MeshCompilation {
-  return compileView(viewOf(resources, overrides), resources)
+  return compileView(viewOf(resources.flatMap(servedResources), overrides), resources)
 }
 
 export type MeshCompilation = { ok: true; mesh: CompiledMesh } | { ok: false; errors: ManifestError[] }
@@ -106,6 +107,7 @@ function compileView(view: MeshView, resources: readonly Resource[]): MeshCompil
     if (compiled.ok) functions.set(spec.key, compiled.fn)
     else problems.note(compiled.errors)
   }
+  for (const service of ofKind(resources, 'Service')) problems.note(trafficProblems(service))
   if (problems.found || !gateway.ok || !modules.ok) return { ok: false, errors: problems.list() }
   const compiled: CompiledMesh = {
     config: view.config,

@@ -5,6 +5,7 @@ import type { InstanceSet } from '../runtime/instance-set.ts'
 import { SlotLedger } from '../state/slot-ledger.ts'
 import { Autoscaler } from './autoscaler.ts'
 import { EngineNeeds } from './engine-needs.ts'
+import { revisionName } from './revision-name.ts'
 
 export interface ControllerHooks {
   /** Makes the (empty) instance set of a revision. */
@@ -205,7 +206,7 @@ export class FunctionController {
 
   #newRevision(spec: FunctionSpec): Revision {
     this.#generation = Math.max(spec.generation ?? 0, this.#generation + 1)
-    const name = revisionName(spec.name, this.#generation)
+    const name = revisionName(spec.service ?? spec.name, this.#generation)
     const set = this.#hooks.createSet(spec, name, {
       starting: (instance) => this.#hooks.instanceStarting(instance),
       ready: (instance) => this.#ready(instance, spec),
@@ -309,11 +310,6 @@ export class FunctionController {
       endpoints: this.#ledger.slices(engine),
     }
   }
-}
-
-/** As Knative names revisions: "cart-00001". */
-export function revisionName(name: string, generation: number): string {
-  return `${name}-${String(generation).padStart(5, '0')}`
 }
 
 /** Whether instances are to be there before the first request. */

@@ -1,6 +1,7 @@
 import type { Kind, Resource } from '../api/resource.ts'
 import { SERVICE_LABEL, type Service } from '../api/service.ts'
 import { Buckets } from './buckets.ts'
+import { servedResources } from './served-revisions.ts'
 
 /** One resource of a change, as it was and as it is to be. */
 export interface ResourceEdit {
@@ -83,14 +84,22 @@ export class MeshInputs {
     return found.toSorted((a, b) => this.#order.get(a)! - this.#order.get(b)!)
   }
 
-  #add(resource: Resource, order: number): void {
+  #add(written: Resource, order: number): void {
+    for (const resource of servedResources(written)) this.#addOne(resource, order)
+  }
+
+  #remove(written: Resource): void {
+    for (const resource of servedResources(written)) this.#removeOne(resource)
+  }
+
+  #addOne(resource: Resource, order: number): void {
     this.#order.set(resource, order)
     if (resource.kind === 'Service')
       for (const bucket of functionBuckets(resource)) this.#functions.add(bucket, functionKey(resource))
     else for (const bucket of resourceBuckets(resource)) this.#resources.add(bucket, resource)
   }
 
-  #remove(resource: Resource): void {
+  #removeOne(resource: Resource): void {
     this.#order.delete(resource)
     if (resource.kind === 'Service')
       for (const bucket of functionBuckets(resource)) this.#functions.remove(bucket, functionKey(resource))
@@ -117,9 +126,9 @@ function resourceBuckets(resource: Resource): string[] {
 }
 
 /** As its function is selected (FunctionSpec.labels). */
-function functionBuckets({ metadata, spec }: Service): string[] {
+function functionBuckets({ metadata, spec, revisionOf }: Service): string[] {
   const { namespace, name } = metadata
-  const labels = { ...spec.template.metadata.labels, [SERVICE_LABEL]: name }
+  const labels = { ...spec.template.metadata.labels, [SERVICE_LABEL]: revisionOf ?? name }
   return [namespace, ...Object.entries(labels).map((label) => `${namespace} ${pairOf(label)}`)]
 }
 

@@ -1,6 +1,6 @@
 import type { CompiledFunction } from './compile-mesh.ts'
-import { revisionName } from './function-controller.ts'
 import type { Mesh } from './mesh.ts'
+import { revisionName } from './revision-name.ts'
 
 export interface FunctionStatus {
   namespace: string
@@ -49,7 +49,7 @@ export function functionStatus(mesh: Mesh, { spec, policy }: CompiledFunction): 
     name: spec.name,
     principal: spec.principal,
     host: spec.clusterLocal ? null : `${spec.name}.${spec.namespace}.${domain}`,
-    revision: controller?.revision ?? revisionName(spec.name, 1),
+    revision: controller?.revision ?? revisionName(spec.service ?? spec.name, spec.generation ?? 1),
     ready: instances.filter((instance) => instance.state === 'ready').length,
     desired: controller?.desired ?? 0,
     concurrency: spec.concurrency,

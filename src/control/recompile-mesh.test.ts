@@ -14,20 +14,31 @@ const labels = fc.constantFrom({}, { tier: 'a' }, { tier: 'b' })
 const namespace = fc.constantFrom(...NAMESPACES)
 const name = fc.constantFrom('a', 'b', 'c')
 
-const service = fc.record({ namespace, name, labels, port: fc.constantFrom(8080, 9090) }).map((one) => ({
-  key: `Service ${one.namespace}/${one.name}`,
-  manifest: {
-    apiVersion: 'serving.knative.dev/v1',
-    kind: 'Service',
-    metadata: { name: one.name, namespace: one.namespace },
-    spec: {
-      template: {
-        metadata: { labels: one.labels },
-        spec: { containers: [{ image: 'file:./f.ts', ports: [{ containerPort: one.port }] }] },
+/** Percent of the requests that an earlier revision gets; null: it does not serve. */
+const earlier = fc.constantFrom(null, null, 0, 50)
+
+const service = fc
+  .record({ namespace, name, labels, port: fc.constantFrom(8080, 9090), earlier })
+  .map((one) => ({
+    key: `Service ${one.namespace}/${one.name}`,
+    manifest: {
+      apiVersion: 'serving.knative.dev/v1',
+      kind: 'Service',
+      metadata: { name: one.name, namespace: one.namespace },
+      spec: {
+        template: {
+          metadata: { labels: one.labels },
+          spec: { containers: [{ image: 'file:./f.ts', ports: [{ containerPort: one.port }] }] },
+        },
+        ...(one.earlier !== null && {
+          traffic: [
+            { latestRevision: true, percent: 100 - one.earlier },
+            { revisionName: `${one.name}-00001`, percent: one.earlier },
+          ],
+        }),
       },
     },
-  },
-}))
+  }))
 
 const policy = fc.record({ namespace, name, labels, method: fc.constantFrom('GET', 'POST') }).map((one) => ({
   key: `AuthorizationPolicy ${one.namespace}/${one.name}`,
@@ -127,10 +138,18 @@ function read(manifests: Map<string, object>, before: Read | null): Read | null 
   const resources = new Map(
     [...manifests].map(([key, manifest], i) => {
       const isSame = before?.manifests.get(key) === manifest
+      withRevision(reading.resources[i]!)
       return [key, isSame ? before!.resources.get(key)! : reading.resources[i]!]
     }),
   )
   return { manifests, resources }
+}
+
+/** What a control plane fills in. */
+function withRevision(resource: Resource): void {
+  if (resource.kind !== 'Service' || resource.spec.traffic === undefined) return
+  resource.metadata.generation = 2
+  resource.revisions = [{ generation: 1, template: { ...resource.spec.template } }]
 }
 
 const errorsOf = (errors: readonly ManifestError[]) => [...new Set(errors.map(formatManifestError))].sort()

@@ -15,6 +15,7 @@ import {
 import { LayeredMap } from './layered-map.ts'
 import { functionChanged, type MeshDifference, meshDifference } from './mesh-difference.ts'
 import { type MeshInputs, type ResourceEdit, ROUTING } from './mesh-inputs.ts'
+import { servedResources } from './served-revisions.ts'
 import { readUserModules } from './user-modules.ts'
 
 export type Recompilation =
@@ -33,7 +34,7 @@ export function recompileMesh(
   all: () => Iterable<Resource>,
   overrides: Partial<CompiledMesh['config']> = {},
 ): Recompilation {
-  const touched = edits.flatMap((edit) => [edit.before, edit.after].filter((one) => one !== null))
+  const touched = edits.flatMap(({ before: was, after: is }) => [...servedOf(was), ...servedOf(is)])
   const modules = modulesOf(before, inputs, touched)
   if (modules === null || touched.some((one) => concernsAll(one, before, inputs))) {
     const compiled = compileMesh([...all()], overrides)
@@ -105,8 +106,9 @@ function editedFunctions(
 ): Map<string, FunctionSpec | null> {
   const specs = new Map<string, FunctionSpec | null>()
   for (const { before, after } of edits) {
-    if (before?.kind === 'Service') specs.set(keyOf(before), null)
-    if (after?.kind === 'Service') specs.set(keyOf(after), toFunctionSpec(after, config))
+    for (const one of servedOf(before)) if (one.kind === 'Service') specs.set(keyOf(one), null)
+    for (const one of servedOf(after))
+      if (one.kind === 'Service') specs.set(keyOf(one), toFunctionSpec(one, config))
   }
   return specs
 }
@@ -159,11 +161,11 @@ function* inOrder(
 ): Generator<[string, CompiledFunction | null]> {
   const left = new Map(changes)
   for (const { before, after } of edits) {
-    const one = after ?? before
-    if (one?.kind !== 'Service') continue
-    const key = keyOf(one)
-    yield [key, after ? changes.get(key)! : null]
-    left.delete(key)
+    const is = servedOf(after).filter(isFunction).map(keyOf)
+    const was = servedOf(before).filter(isFunction).map(keyOf)
+    for (const key of was.filter((one) => !is.includes(one))) yield [key, null]
+    for (const key of is) yield [key, changes.get(key)!]
+    for (const key of [...was, ...is]) left.delete(key)
   }
   yield* left
 }
@@ -180,6 +182,15 @@ function differenceOf(
     ),
     remove: entries.flatMap(([key, fn]) => (fn === null && before.functions.has(key) ? [key] : [])),
   }
+}
+
+function isFunction({ kind }: Resource): boolean {
+  return kind === 'Service'
+}
+
+/** With what its traffic makes beside it. */
+function servedOf(resource: Resource | null): readonly Resource[] {
+  return resource === null ? [] : servedResources(resource)
 }
 
 function keyOf({ metadata }: Resource): string {

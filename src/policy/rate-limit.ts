@@ -59,7 +59,15 @@ export function compileRateLimit(mesh: RateLimitInput, fn: FunctionSpec): Compil
 export function quotaLimits(mesh: RateLimitInput, fn: FunctionSpec): QuotaLimit[] {
   return limitsFor(mesh, fn).map(({ policy, limit }) => {
     const windowMs = windowOf(limit)
-    const identity = [fn.key, nameOf(policy), limit.name, limit.window, windowMs, limit.scope]
+    // Revisions of one function share what it may let through.
+    const identity = [
+      `${fn.namespace}/${fn.service ?? fn.name}`,
+      nameOf(policy),
+      limit.name,
+      limit.window,
+      windowMs,
+      limit.scope,
+    ]
     return {
       id: createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32),
       name: fullName(policy, limit),

@@ -9,13 +9,16 @@ export function ruleHost(host: string, namespace: string): string {
   return `${name}.${ns}`
 }
 
-/** How closely a rule's host (ruleHost) names a function; -1: not at all. An exact name beats a wildcard, a longer one a shorter. */
+/**
+ * How closely a rule's host (ruleHost) names a function; -1: not at all. An exact name beats a wildcard, a longer one a shorter. What
+ * is said of a Service holds for its earlier revisions, too.
+ */
 export function hostCloseness(
   host: string,
-  fn: { readonly namespace: string; readonly name: string },
+  fn: { readonly namespace: string; readonly name: string; readonly service?: string },
 ): number {
   const own = `${fn.name}.${fn.namespace}`
-  if (host === own) return Number.POSITIVE_INFINITY
+  if (host === own || host === `${fn.service}.${fn.namespace}`) return Number.POSITIVE_INFINITY
   if (!host.startsWith('*')) return -1
   return `.${own}.svc.cluster.local`.endsWith(host.slice(1)) ? host.length : -1
 }

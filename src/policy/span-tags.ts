@@ -55,7 +55,7 @@ function literal(name: string, value: string): SpanTag {
 }
 
 /** A function's own environment, as its manifest and Knative's contract give it: nobody's else is shown to collectors. */
-function environmentOf({ env, name, port }: FunctionSpec): Map<string, string> {
+function environmentOf({ env, name, service = name, port }: FunctionSpec): Map<string, string> {
   const variables = new Map(env.map((variable) => [variable.name, variable.value]))
-  return variables.set('K_SERVICE', name).set('K_CONFIGURATION', name).set('PORT', String(port))
+  return variables.set('K_SERVICE', service).set('K_CONFIGURATION', service).set('PORT', String(port))
 }

@@ -43,7 +43,7 @@ export function workloadOfPrincipal(principal: string): Workload {
 }
 
 /** By Istio's rules: canonical names from labels of service.istio.io, else from `app` and `version`. */
-export function workloadOf({ name, namespace, principal, labels }: FunctionSpec): Workload {
+export function workloadOf({ name, service, namespace, principal, labels }: FunctionSpec): Workload {
   const label = (key: string) => (Object.hasOwn(labels, key) && labels[key] !== '' ? labels[key] : undefined)
   const app = label('app') ?? label('app.kubernetes.io/name')
   const version = label('version') ?? label('app.kubernetes.io/version')
@@ -53,7 +53,8 @@ export function workloadOf({ name, namespace, principal, labels }: FunctionSpec)
     principal: `spiffe://${principal}`,
     app: app ?? UNKNOWN,
     version: version ?? UNKNOWN,
-    canonicalService: label('service.istio.io/canonical-name') ?? app ?? name,
-    canonicalRevision: label('service.istio.io/canonical-revision') ?? version ?? 'latest',
+    canonicalService: label('service.istio.io/canonical-name') ?? app ?? service ?? name,
+    canonicalRevision:
+      label('service.istio.io/canonical-revision') ?? version ?? (service === undefined ? 'latest' : name),
   }
 }

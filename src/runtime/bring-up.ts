@@ -86,7 +86,7 @@ async function attempt(
     run.cacheDirectory && (compartment ? ownCache(compartment, instance, spec) : run.cacheDirectory)
   const environment = instanceEnvironment({
     instance,
-    name: spec.name,
+    name: spec.service ?? spec.name,
     env: spec.env,
     port,
     run: run.keeper.run,

@@ -9,6 +9,7 @@ import { type KeptResource, resourceKey } from '../resources/kept-resource.ts'
 import type { Refused, Request, ResourceChange } from '../resources/resource-change.ts'
 import type { ResourceStore } from '../resources/resource-store.ts'
 import { readRevisions } from '../resources/service-revisions.ts'
+import { revisionName } from '../revision-name.ts'
 import type { Store } from '../store/store.ts'
 import type { ClientBook } from './client-book.ts'
 import { credentialCalls } from './credentials.ts'
@@ -94,7 +95,7 @@ export function meshService(parts: MeshServiceParts): ServiceImpl<typeof MeshSer
       return {
         revisions: revisions.map((one) => ({
           generation: BigInt(one.generation),
-          name: `${name}-${String(one.generation).padStart(5, '0')}`,
+          name: revisionName(name, one.generation),
           manifest: one.text,
           current: one.generation === generation,
         })),

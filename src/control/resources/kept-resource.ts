@@ -2,6 +2,7 @@ import type { Source } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
 import type { Kind, Resource } from '../../api/resource.ts'
 import { type Entry, StoreError } from '../store/store.ts'
+import { earlierRevisions, type ServiceRevision } from './service-revisions.ts'
 
 /** A resource as the control plane keeps it. */
 export interface KeptResource {
@@ -10,6 +11,8 @@ export interface KeptResource {
   text: string
   /** How often what its instances run by has changed, from 1: the number of a Service's newest revision. */
   generation: number
+  /** Of a Service: those of its earlier revisions that its traffic names. */
+  revisions?: readonly ServiceRevision[]
   /** Revisions of the store: resourceVersion is `modified`. */
   created: number
   modified: number
@@ -20,6 +23,7 @@ interface StoredResource {
   text: string
   source: Source
   generation: number
+  revisions?: readonly ServiceRevision[]
 }
 
 export const RESOURCES = 'resources/'
@@ -33,8 +37,13 @@ export function keyOf({ kind, metadata }: Resource): string {
   return resourceKey(kind, metadata.namespace, metadata.name)
 }
 
-export function storedValue({ text, resource, generation }: KeptResource): string {
-  const stored: StoredResource = { text, source: resource.source, generation }
+export function storedValue({ text, resource, generation, revisions }: KeptResource): string {
+  const stored: StoredResource = {
+    text,
+    source: resource.source,
+    generation,
+    ...(revisions && { revisions }),
+  }
   return JSON.stringify(stored)
 }
 
@@ -56,10 +65,12 @@ export function readStored(
   const kept = new Map<string, KeptResource>()
   reading.resources.forEach((resource, i) => {
     const { entry, value } = stored[i]!
-    const { text, source, generation } = value
+    const { text, source, generation, revisions } = value
     const metadata = { ...resource.metadata, generation }
     const restored = { ...resource, metadata, source } as Resource
-    kept.set(entry.key, { resource: restored, text, generation, ...revisionsOf(entry) })
+    if (revisions && restored.kind === 'Service') restored.revisions = earlierRevisions(revisions)
+    const there = { resource: restored, text, generation, ...(revisions && { revisions }) }
+    kept.set(entry.key, { ...there, ...revisionsOf(entry) })
   })
   return kept
 }

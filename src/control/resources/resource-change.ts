@@ -2,7 +2,9 @@ import { basename, isAbsolute } from 'node:path'
 import type { ManifestError } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
 import type { Resource } from '../../api/resource.ts'
+import { withEarlierRevisions } from './earlier-revisions.ts'
 import { type KeptResource, keyOf, resourceKey, templateOf, writtenText } from './kept-resource.ts'
+import type { ServiceRevision } from './service-revisions.ts'
 
 /** What somebody asks to be changed: manifests to be as written, or a resource to be gone. */
 export type Request =
@@ -34,6 +36,8 @@ export interface Present {
   /** Those beside which the resources that were read would stand, as far as they have to be checked together. */
   beside(read: readonly Resource[]): readonly Resource[]
   resources(): Iterable<Resource>
+  /** Earlier revisions of a Service, as far as they were looked up. */
+  revisions(namespace: string, name: string): readonly ServiceRevision[]
 }
 
 /** What a request means for the resources that there are. */
@@ -58,13 +62,15 @@ function planApply(files: readonly { path: string; text: string }[], present: Pr
     if (before && isPlaceless(resource.source.file)) resource.source = before.resource.source
     const generation = generationOf(before, resource.kind, text)
     resource.metadata.generation = generation
-    const after = {
+    const after: KeptResource = {
       resource,
       text,
       generation,
       created: 0,
       modified: 0,
     }
+    const problems = withEarlierRevisions(after, before, present)
+    if (problems.length > 0) return invalid(problems)
     changes.push({ key, action: before ? 'configured' : 'created', before, after })
   }
   return { ok: true, changes }

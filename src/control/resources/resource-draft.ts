@@ -3,6 +3,7 @@ import type { LayeredMap } from '../layered-map.ts'
 import type { MeshInputs, ResourceEdit } from '../mesh-inputs.ts'
 import { type KeptResource, keyOf } from './kept-resource.ts'
 import type { ResourceChange } from './resource-change.ts'
+import type { ServiceRevision } from './service-revisions.ts'
 
 /** Kinds of which a namespace has one for all of its functions. */
 const SINGLE: readonly Kind[] = ['PeerAuthentication', 'Sidecar', 'Telemetry']
@@ -14,13 +15,24 @@ const SINGLE: readonly Kind[] = ['PeerAuthentication', 'Sidecar', 'Telemetry']
 export class ResourceDraft {
   readonly #kept: LayeredMap<KeptResource>
   readonly #inputs: MeshInputs
+  /** Looked up beforehand, by "namespace/name". */
+  readonly #revisions: ReadonlyMap<string, readonly ServiceRevision[]>
   readonly #changes: [string, KeptResource | null][] = []
   readonly #last = new Map<string, KeptResource | null>()
   readonly #undo: (() => void)[] = []
 
-  constructor(kept: LayeredMap<KeptResource>, inputs: MeshInputs) {
+  constructor(
+    kept: LayeredMap<KeptResource>,
+    inputs: MeshInputs,
+    revisions: ReadonlyMap<string, readonly ServiceRevision[]>,
+  ) {
     this.#kept = kept
     this.#inputs = inputs
+    this.#revisions = revisions
+  }
+
+  revisions(namespace: string, name: string): readonly ServiceRevision[] {
+    return this.#revisions.get(`${namespace}/${name}`) ?? []
   }
 
   get(key: string): KeptResource | undefined {

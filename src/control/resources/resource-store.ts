@@ -10,6 +10,7 @@ import { EntryFollower } from './entry-follower.ts'
 import { type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
 import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
 import { editsOf, ResourceDraft } from './resource-draft.ts'
+import { revisionsNamed, type ServiceRevision } from './service-revisions.ts'
 import { storeDifference } from './store-difference.ts'
 
 export interface ResourceStoreOptions {
@@ -198,12 +199,14 @@ export class ResourceStore {
 
   async #serve(batch: readonly Pending[]): Promise<void> {
     if (this.#unsure) await this.#reread()
-    const { attempt, left } = this.#drafting((draft) => this.#try(batch, draft))
+    const requests = batch.map(({ request }) => request)
+    const revisions = await revisionsNamed(requests, this.#store, () => this.#inputs.all('MeshConfig'))
+    const { attempt, left } = this.#drafting((draft) => this.#try(batch, draft), revisions)
     if (attempt) await this.#commit(attempt)
     // What cannot be together with others is judged by itself, after them.
     for (const pending of left) {
       if (this.#unsure) await this.#reread()
-      const alone = this.#drafting((draft) => this.#try([pending], draft))
+      const alone = this.#drafting((draft) => this.#try([pending], draft), revisions)
       if (alone.attempt) await this.#commit(alone.attempt)
     }
   }
@@ -245,8 +248,11 @@ export class ResourceStore {
   }
 
   /** Whatever goes wrong with a draft, nothing stays of it. */
-  #drafting<Result>(work: (draft: ResourceDraft) => Result): Result {
-    const draft = new ResourceDraft(this.#kept, this.#inputs)
+  #drafting<Result>(
+    work: (draft: ResourceDraft) => Result,
+    revisions: ReadonlyMap<string, readonly ServiceRevision[]> = new Map(),
+  ): Result {
+    const draft = new ResourceDraft(this.#kept, this.#inputs, revisions)
     try {
       return work(draft)
     } catch (error) {

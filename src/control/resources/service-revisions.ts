@@ -1,5 +1,8 @@
+import { readManifests } from '../../api/read-manifests.ts'
+import type { Resource } from '../../api/resource.ts'
+import type { EarlierRevision } from '../../api/service.ts'
 import type { Change, Store } from '../store/store.ts'
-import type { ResourceChange } from './resource-change.ts'
+import type { Request, ResourceChange } from './resource-change.ts'
 
 /** A revision of a Service: what its instances ran by from some change on. */
 export interface ServiceRevision {
@@ -42,6 +45,34 @@ export async function readRevisions(
   const prefix = `${REVISIONS}${namespace}/${name}/`
   const { entries } = await store.list(prefix)
   return entries.map(({ key, value }) => ({ generation: Number(key.slice(prefix.length)), text: value }))
+}
+
+/** What the revisions run, as they were written. */
+export function earlierRevisions(kept: readonly ServiceRevision[]): EarlierRevision[] {
+  return kept.flatMap(({ generation, text }) => {
+    const reading = readManifests([{ path: String(generation), text }])
+    const [resource] = reading.ok ? reading.resources : []
+    return resource?.kind === 'Service' ? [{ generation, template: resource.spec.template }] : []
+  })
+}
+
+/** The kept revisions of each Service, by "namespace/name", whose traffic a request wants to name some of. */
+export async function revisionsNamed(
+  requests: readonly Request[],
+  store: Store,
+  others: () => readonly Resource[],
+): Promise<Map<string, ServiceRevision[]>> {
+  const found = new Map<string, ServiceRevision[]>()
+  // Few requests do, and they are read once more for it.
+  const files = requests.flatMap((one) => (one.kind === 'apply' ? one.files : []))
+  for (const file of files.filter(({ text }) => text.includes('revisionName'))) {
+    const reading = readManifests([file], others)
+    for (const { kind, metadata } of reading.ok ? reading.resources : []) {
+      const key = `${metadata.namespace}/${metadata.name}`
+      if (kind === 'Service') found.set(key, await readRevisions(store, metadata.namespace, metadata.name))
+    }
+  }
+  return found
 }
 
 function revisionKey(namespace: string, name: string, generation: number): string {
