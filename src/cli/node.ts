@@ -15,6 +15,11 @@ export function addNode(program: Command): void {
       'where other nodes reach its functions; port 0: any free one',
       '127.0.0.1:0',
     )
+    .option(
+      '--prestarted <n>',
+      'processes of Node that are started ahead for functions of file: images, where instances are not isolated',
+      '0',
+    )
     .option('--reserve-cpu <quantity>', 'CPU that instances may not ask for, as 500m', '0')
     .option('--reserve-memory <quantity>', 'memory that instances may not ask for, as 512Mi', '0')
     .addHelpText(

@@ -7,6 +7,7 @@ import { nodeCapacity } from './node-capacity.ts'
 import { joinCluster, NodeIdentity } from './node-identity.ts'
 import { fail } from './output.ts'
 import { parseAddress } from './parse-address.ts'
+import { readPrestarted } from './prestarted-option.ts'
 import { ALLOCATOR, spawnEngine } from './spawn-engine.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
@@ -21,6 +22,7 @@ export interface NodeCommandOptions extends IsolateOptions {
   zone: string
   reserveCpu?: string
   reserveMemory?: string
+  prestarted?: string
   gateway?: string
 }
 
@@ -38,7 +40,8 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
   const file = join(resolve(options.data), 'node.json')
   const identity = await joined(file, options)
   const isolation = isGateway ? null : await isolationFor(options, notice)
-  const runtime = isGateway ? null : createRuntime({ keeperLost: notice, isolation })
+  const prestarted = readPrestarted(options.prestarted ?? '0', isolation !== null, notice)
+  const runtime = isGateway ? null : createRuntime({ keeperLost: notice, isolation, prestarted })
   const ended = new AbortController()
   const agent = new NodeAgent({
     plan: {

@@ -8,6 +8,7 @@ import type { Keeper } from './keeper.ts'
 import { type Launch, type Launcher, planLaunch } from './launch.ts'
 import type { LogBook } from './log-book.ts'
 import { leasePort } from './port-lease.ts'
+import type { Prestarted } from './prestarted.ts'
 import { type ProbeResult, TCP_PROBE, untilReady } from './readiness.ts'
 
 /** What every instance of one mesh process shares. */
@@ -17,6 +18,8 @@ export type Run = {
   launcher: Launcher
   /** Every instance has a compartment of its own, or is not started. */
   isolation: Isolation | null
+  /** Started ahead for file functions; null: none are. Such a process is outside, so it is no isolated instance's. */
+  prestarted: Prestarted | null
   /** Where file functions keep compiled code between starts; null: nowhere. */
   cacheDirectory: string | null
 }
@@ -181,7 +184,10 @@ async function startOwned(
   const { id, function: key } = instance
   const log = (stream: 'stdout' | 'stderr' | 'mesh', text: string) =>
     logs.append({ time: Date.now(), function: key, instance: id, stream, text })
-  const entered = compartment?.enter(launch) ?? { ok: true, launch: run.launcher(launch) }
+  const entered = compartment?.enter(launch) ?? {
+    ok: true,
+    launch: run.prestarted?.take(launch) ?? run.launcher(launch),
+  }
   if (!entered.ok) return entered.reason
   const started = await startProcess(entered.launch, {
     line: log,

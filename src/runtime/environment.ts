@@ -22,11 +22,7 @@ export type EnvironmentParts = {
  * run at all is passed on, so that what an operator's shell holds (credentials, tokens) stays there.
  */
 export function instanceEnvironment(parts: EnvironmentParts): Record<string, string> {
-  const environment: Record<string, string> = {}
-  for (const name of INHERITED) {
-    const value = process.env[name]
-    if (value !== undefined) environment[name] = value
-  }
+  const environment = inheritedEnvironment()
   if (parts.isolated) {
     environment.HOME = '/'
     delete environment.TMPDIR
@@ -42,6 +38,16 @@ export function instanceEnvironment(parts: EnvironmentParts): Record<string, str
   environment.MAYFLY_FUNCTION = parts.instance.function
   environment[INSTANCE_VARIABLE] = parts.instance.id
   environment[RUN_VARIABLE] = parts.run
+  return environment
+}
+
+/** What every program is passed of the mesh process's own environment. */
+export function inheritedEnvironment(): Record<string, string> {
+  const environment: Record<string, string> = {}
+  for (const name of INHERITED) {
+    const value = process.env[name]
+    if (value !== undefined) environment[name] = value
+  }
   return environment
 }
 

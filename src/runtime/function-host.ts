@@ -1,4 +1,5 @@
-// Runs one file function: `node function-host.ts MODULE FD`. Listens on a port of its own and writes it to file
+// Runs one file function: `node function-host.ts MODULE FD`. Where MODULE is "-" it waits for its standard input to say which, started ahead
+// of when it is needed. Listens on a port of its own and writes it to file
 // descriptor FD once the module is loaded. Every import here is paid for by each cold start; http comes by
 // getBuiltinModule because an `import` of it makes Node load its whole fetch implementation (18 ms) before the module.
 import type { IncomingMessage, Server } from 'node:http'
@@ -13,9 +14,8 @@ const { flushCompileCache } = process.getBuiltinModule('node:module')
 
 type UpgradeFunction = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
-const [file, descriptor] = process.argv.slice(2)
-if (file === undefined || descriptor === undefined) fail('usage: function-host MODULE FD')
-process.argv = [process.argv[0]!, file]
+const [named, descriptor] = process.argv.slice(2)
+if (named === undefined || descriptor === undefined) fail('usage: function-host MODULE FD')
 
 // The engine in front owns every limit and time-out: a connection that closed here while it is idle there would lose a
 // request.
@@ -30,6 +30,8 @@ server.maxHeadersCount = 0
 server.listen(0, '127.0.0.1')
 await new Promise((resolve) => server.once('listening', resolve))
 const { port } = server.address() as AddressInfo
+const file = named === '-' ? await assigned() : named
+process.argv = [process.argv[0]!, file]
 process.env.PORT = String(port)
 
 const module = await load(file)
@@ -43,6 +45,26 @@ fs.closeSync(Number(descriptor))
 void globalThis.Request
 // What a kill ends does not write the cache by itself.
 setTimeout(flushCompileCache, 1_000).unref()
+
+/** Waits to be told which module it is, in which folder and environment, and becomes as if it had been started so. */
+async function assigned(): Promise<string> {
+  // Whatever takes time and is the same for all is done while it waits.
+  void globalThis.Request
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk
+  // The mesh has ended.
+  if (text === '') process.exit(0)
+  const { file, cwd, environment } = JSON.parse(text) as {
+    file: string
+    cwd: string
+    environment: Record<string, string>
+  }
+  for (const name of Object.keys(process.env)) delete process.env[name]
+  Object.assign(process.env, environment)
+  if (environment.NODE_USE_ENV_PROXY === '1') http.setGlobalProxyFromEnv(process.env)
+  process.chdir(cwd)
+  return file
+}
 
 async function load(path: string): Promise<{ fetch: FetchFunction; upgrade: UpgradeFunction | null }> {
   const loaded: Record<string, unknown> = await import(pathToFileURL(path).href)

@@ -15,6 +15,8 @@ export type Launch = {
   files: string[]
   /** The process writes the number of the port on which it listens, and a newline, to file descriptor 3. */
   announcesPort: boolean
+  /** What a process of a function's host (FUNCTION_HOST) loads; absent: it is another program. */
+  module?: string
   /** Written to its standard input; else that is empty. */
   input?: string
   /** A process that waits for its input and becomes this one by it; it is taken instead of a new one. */
@@ -47,11 +49,12 @@ export function planLaunch(
     }
     const launch = {
       command: process.execPath,
-      args: [HOST, file, '3'],
+      args: [FUNCTION_HOST, file, '3'],
       cwd,
       environment,
-      files: [process.execPath, HOST, file],
+      files: [process.execPath, FUNCTION_HOST, file],
       announcesPort: true,
+      module: file,
     }
     return { ok: true, launch }
   }
@@ -112,5 +115,6 @@ function isExecutable(file: string): boolean {
   }
 }
 
-const HOST = fileURLToPath(new URL('./function-host.ts', import.meta.url))
+/** Run by Node as `FUNCTION_HOST MODULE FD`. */
+export const FUNCTION_HOST = fileURLToPath(new URL('./function-host.ts', import.meta.url))
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin'

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { ended, folder, isRunning, ON_LINUX } from './testing.ts'
 
 // A mesh process that runs a file function, a program that ignores SIGTERM and has a child, and one whose daemon leaves
-// the process group and the session. It prints their pids, then waits for its end.
+// the process group and the session; one more was started ahead. It prints their pids, then waits for its end.
 const FILES = {
   'fn.ts': 'export default { fetch: () => new Response("") }',
   'server.cjs': `process.on('SIGTERM', () => {}); require('http').createServer().listen(process.env.PORT, '127.0.0.1')`,
@@ -17,7 +17,7 @@ const FILES = {
   'mesh.ts': `
 import { createRuntime } from '${join(import.meta.dirname, 'runtime.ts')}'
 import { spec, host } from '${join(import.meta.dirname, 'testing.ts')}'
-const runtime = createRuntime(process.argv[2] === 'tied' ? {} : { launcher: (launch) => launch })
+const runtime = createRuntime({ prestarted: 1, ...(process.argv[2] === 'tied' ? {} : { launcher: (launch) => launch }) })
 runtime.logs.subscribe({}, ({ text }) => console.log(text))
 const listener = {
   ready: (instance) => console.log('ready', instance.pid),
@@ -29,6 +29,11 @@ for (const one of [spec({ kind: 'file', path: 'fn.ts' }), host('sh', 'parent.sh'
   const set = runtime.createSet({ ...one, env, workingDir: '.' }, { revision: 'r', environment: () => ({}), listener, graceMs: 500 })
   set.setDesired(1)
 }
+const look = setInterval(() => {
+  if (runtime.prestarted.waiting === 0) return
+  clearInterval(look)
+  console.log('waiting', runtime.prestarted.pids[0])
+}, 20)
 process.on('SIGTERM', () => runtime.close().then(() => process.exit(0)))
 process.on('SIGUSR2', () => { throw new Error('a bug') })
 `,
@@ -77,10 +82,10 @@ async function startMesh(t: TestContext, launcher: string): Promise<{ mesh: Chil
   t.after(() => mesh.kill('SIGKILL'))
   const pids: number[] = []
   for await (const line of createInterface({ input: mesh.stdout! })) {
-    assert.match(line, /^(ready|child|daemon) \d+$/)
+    assert.match(line, /^(ready|child|daemon|waiting) \d+$/)
     pids.push(Number(line.split(' ')[1]))
-    // Three servers, a child and a daemon.
-    if (pids.length === 5) break
+    // Three servers, a child, a daemon, and a process that was started ahead.
+    if (pids.length === 6) break
   }
   return { mesh, pids }
 }

@@ -9,6 +9,7 @@ import type { Isolation } from './isolation/isolation.ts'
 import { startKeeper } from './keeper.ts'
 import { type Launcher, launchTiedToParent } from './launch.ts'
 import { createLogBook, type LogBook } from './log-book.ts'
+import { MOST_PRESTARTED, Prestarted } from './prestarted.ts'
 import { instanceUsages, reapedCpuMs, type Usage } from './process-usage.ts'
 
 /** All function instances that this process runs. Nothing that it has started outlives it, whatever ends it. */
@@ -16,6 +17,8 @@ export interface Runtime {
   /** What makes compartments for instances; null: they are plain processes. */
   readonly isolation: Isolation | null
   readonly logs: LogBook
+  /** Processes that wait for an instance to become; null: none are started ahead. */
+  readonly prestarted: Prestarted | null
   /** The instances of one revision; a new revision is a new set, and the old one is drained when it is not needed. */
   createSet(spec: FunctionSpec, options: InstanceSetOptions): InstanceSet
   /** Of all instances: CPU time since the start, of those that have ended, too; memory now. */
@@ -31,32 +34,38 @@ export interface RuntimeOptions {
   isolation?: Isolation | null
   /** Where file functions keep compiled code between starts, which spares half of a start; null: nowhere. */
   cacheDirectory?: string | null
+  /** Processes that are started ahead for file functions, up to MOST_PRESTARTED; where instances are isolated, none are. */
+  prestarted?: number
   /** Told when the keeper had to be started anew: until then a kill of this process could leave instances behind. */
   keeperLost?(problem: string): void
 }
 
 export function createRuntime(options: RuntimeOptions = {}): Runtime {
   const logs = options.logs ?? createLogBook()
-  const run: Run = {
+  const shared = {
     keeper: startKeeper(options.keeperLost ?? ((problem) => process.emitWarning(problem, 'MayflyKeeper'))),
-    logs,
     launcher: options.launcher ?? launchTiedToParent,
-    isolation: options.isolation ?? null,
     cacheDirectory: options.cacheDirectory === undefined ? userCacheDirectory() : options.cacheDirectory,
   }
+  const isolation = options.isolation ?? null
+  const count = isolation === null ? Math.min(options.prestarted ?? 0, MOST_PRESTARTED) : 0
+  const prestarted = count > 0 ? new Prestarted({ ...shared, count }) : null
+  const run: Run = { ...shared, logs, isolation, prestarted }
   const sets = new Set<InstanceSet>()
   const reapedBefore = reapedCpuMs()
   let closed: Promise<void> | null = null
 
   async function close(): Promise<void> {
     await Promise.all(Array.from(sets, (set) => set.drain()))
+    run.prestarted?.close()
     await run.keeper.close()
     await run.isolation?.close()
   }
 
   return {
     logs,
-    isolation: run.isolation,
+    prestarted,
+    isolation,
     createSet(spec, setOptions) {
       if (closed) throw new Error('the runtime is closed')
       const { image } = spec
