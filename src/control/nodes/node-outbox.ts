@@ -85,8 +85,8 @@ export class NodeOutbox {
     if (this.#parcels.length >= MOST_ORDERS || this.#bytes >= MOST_BYTES) return this.#flush()
     if (this.#flushing) return
     this.#flushing = true
-    // Microtasks of the same event run before, such as those in which instances are placed.
-    setImmediate(() => {
+    // Not later: who has changed something is answered only when nodes have been told of it.
+    queueMicrotask(() => {
       this.#flushing = false
       this.#flush()
     })
