@@ -30,7 +30,8 @@ export function helloProblem({ name, role }: KnownNode, hello: Hello): string | 
     return 'its CPUs or its memory are no numbers that a machine has'
   if (hello.engines.length > MOST_ENGINES) return `it has more than ${MOST_ENGINES} engines`
   if (hello.instances.length > MOST_INSTANCES) return `it has more than ${MOST_INSTANCES} instances`
-  if (hello.functions.length > MOST_FUNCTIONS || hello.held.length > MOST_HELD)
+  const { functions, digests, held } = hello
+  if (functions.length > MOST_FUNCTIONS || digests.length > functions.length || held.length > MOST_HELD)
     return 'it holds more than a node can hold'
   for (const engine of hello.engines) {
     const problem = engineProblem(name, engine)

@@ -106,6 +106,8 @@ export class NodeAgent {
         return this.#tellEngine(what.value.engine, this.#read(what.value.message) as ToEngine)
       case 'syncBegin':
         return this.#state.beginSync()
+      case 'keep':
+        return this.#state.keep(what.value.functions)
       case 'syncEnd':
         for (const message of this.#state.endSync()) this.#local.broadcast(message)
         if (!this.#started && this.#state.complete) void this.#start()
@@ -164,6 +166,7 @@ export class NodeAgent {
       gatewayPort: this.#gatewayPort,
       held: this.#blobs.hashes(),
       functions: this.#state.functions(),
+      digests: this.#state.digests(),
       engines: engines.map(({ engine, pid }) => ({
         engine,
         pid: pid ?? 0,

@@ -1,4 +1,5 @@
 import type { ToEngine } from '../../dataplane/engine-messages.ts'
+import { sliceDigest } from './slice-digest.ts'
 
 type Of<Type extends ToEngine['type']> = Extract<ToEngine, { type: Type }>
 
@@ -45,6 +46,16 @@ export class NodeState {
   /** The functions that engines know, by their keys. */
   functions(): string[] {
     return [...this.#functions.keys()]
+  }
+
+  /** What is known of each of them, in the same order. */
+  digests(): string[] {
+    return Array.from(this.#functions.values(), sliceDigest)
+  }
+
+  /** During a sync: these functions are as they were. */
+  keep(keys: readonly string[]): void {
+    for (const key of keys) this.#stale?.functions.delete(key)
   }
 
   /** Instances of these functions on the node: an engine that did not know a function has not kept them. */

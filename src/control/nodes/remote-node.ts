@@ -1,5 +1,5 @@
 import type { FunctionSpec } from '../../api/function-spec.ts'
-import type { EngineQuery, ToEngine } from '../../dataplane/engine-messages.ts'
+import type { EngineQuery, FunctionSlice, ToEngine } from '../../dataplane/engine-messages.ts'
 import type { NodeAddress } from '../../dataplane/node-messages.ts'
 import type { InstanceListener } from '../../runtime/instance.ts'
 import type { InstanceSet } from '../../runtime/instance-set.ts'
@@ -14,6 +14,7 @@ import { isLasting } from './node-state.ts'
 import { RemoteEgress } from './remote-egress.ts'
 import { RemoteSets } from './remote-sets.ts'
 import { reportProblem, short } from './report-problem.ts'
+import { sliceDigest } from './slice-digest.ts'
 import { fromWire } from './wire-value.ts'
 
 /** A node that another process runs, as the control plane sees it through its stream. It outlives the stream for a while. */
@@ -94,7 +95,8 @@ export class RemoteNode implements MeshNode {
     this.#hello = hello
     this.#outbox.open(stream, hello.held)
     this.#order({ case: 'syncBegin', value: {} })
-    for (const message of this.#events.state()) this.#tell(message, false)
+    const digests = new Map(hello.functions.map((key, i) => [key, hello.digests[i]]))
+    for (const message of this.#events.state()) this.#tellLacking(message, digests)
     this.#order({ case: 'syncEnd', value: {} })
     this.#egress.repeat()
     this.#reconcileEngines(hello.engines)
@@ -257,6 +259,17 @@ export class RemoteNode implements MeshNode {
 
   #tell(message: ToEngine, once: boolean): void {
     this.#outbox.sendMessage((text) => ({ case: 'tell', value: { message: text, once } }), message)
+  }
+
+  /** Of functions the node is told those that it does not have as they are. */
+  #tellLacking(message: ToEngine, digests: ReadonlyMap<string, string | undefined>): void {
+    if (message.type !== 'functions' || digests.size === 0) return this.#tell(message, false)
+    const isHeld = (slice: FunctionSlice) => digests.get(slice.key) === sliceDigest(slice)
+    const { true: held = [], false: lacking = [] } = Object.groupBy(message.upsert, (one) =>
+      isHeld(one) ? 'true' : 'false',
+    )
+    if (held.length > 0) this.#order({ case: 'keep', value: { functions: held.map(({ key }) => key) } })
+    if (lacking.length > 0) this.#tell({ ...message, upsert: lacking }, false)
   }
 
   #order(order: Order): void {

@@ -249,6 +249,13 @@ export declare type Hello = Message<"mayfly.v1.Hello"> & {
   functions: string[];
 
   /**
+   * What it knows of each of them, by a digest of its slice, in the same order.
+   *
+   * @generated from field: repeated string digests = 16;
+   */
+  digests: string[];
+
+  /**
    * Where clients reach a gateway; port 0: it is none, or not open yet.
    *
    * @generated from field: string gateway_host = 14;
@@ -637,6 +644,14 @@ export declare type ToNode = Message<"mayfly.v1.ToNode"> & {
      */
     value: Orders;
     case: "orders";
+  } | {
+    /**
+     * During a sync: what the node knows of these functions is as it was.
+     *
+     * @generated from field: mayfly.v1.Keep keep = 14;
+     */
+    value: Keep;
+    case: "keep";
   } | { case: undefined; value?: undefined };
 };
 
@@ -754,6 +769,24 @@ export declare type SyncEnd = Message<"mayfly.v1.SyncEnd"> & {
  * Use `create(SyncEndSchema)` to create a new message.
  */
 export declare const SyncEndSchema: GenMessage<SyncEnd>;
+
+/**
+ * @generated from message mayfly.v1.Keep
+ */
+export declare type Keep = Message<"mayfly.v1.Keep"> & {
+  /**
+   * "namespace/name"
+   *
+   * @generated from field: repeated string functions = 1;
+   */
+  functions: string[];
+};
+
+/**
+ * Describes the message mayfly.v1.Keep.
+ * Use `create(KeepSchema)` to create a new message.
+ */
+export declare const KeepSchema: GenMessage<Keep>;
 
 /**
  * @generated from message mayfly.v1.SetDesired
