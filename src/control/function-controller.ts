@@ -73,7 +73,8 @@ export class FunctionController {
   /** An engine goes on using instances as a control plane before this one has let it. */
   found(engine: string, endpoints: readonly EndpointSlice[]): void {
     this.#ledger.addEngine(engine)
-    for (const { id, slots } of endpoints) if (slots !== null) this.#ledger.found(engine, id, slots)
+    for (const { id, slots, held } of endpoints)
+      if (slots !== null) this.#ledger.found(engine, id, slots, held)
   }
 
   get spec(): FunctionSpec {

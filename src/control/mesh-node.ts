@@ -16,6 +16,8 @@ export interface NodeEvents {
   message(engine: string, message: FromEngine): void
   /** The node of an instance, by its id; null: there is no such instance. */
   hostOf?(instance: string): string | null
+  /** The engine died, and another one may have taken over what it held. */
+  ended?(engine: string): void
   /** The engine died and is started again; what it held is free. */
   died(engine: string, how: string): void
 }

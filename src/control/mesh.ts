@@ -347,6 +347,7 @@ export class Mesh {
       found: (engine, endpoints) => this.#controllers.found(engine, endpoints),
       message: (engine, message) => this.#engineMessage(node(), engine, message),
       hostOf: (instance) => this.hostOf(instance),
+      ended: (engine) => this.#controllers.engineAbsent(engine),
       died: (engine, how) => this.#engineDied(engine, how),
     }
   }

@@ -64,6 +64,8 @@ export interface EndpointSlice {
   port: number
   /** Requests that this engine may have in flight there; null: no limit. 0: none, and the engine says when the last has ended. */
   slots: number | null
+  /** What it may still be using, where that is more: a node's word to a control plane that was not there when slots were taken back. */
+  held?: number
   /** The node on which it is; absent: the engine's own. */
   node?: NodeAddress
 }

@@ -84,11 +84,14 @@ export class SlotLedger {
     return [...this.#instances.keys()].filter((id) => this.#drained(id))
   }
 
-  /** An engine has the use of an instance's slots since before this ledger; the instance may become known later. */
-  found(engine: string, id: string, slots: number): void {
+  /**
+   * An engine has the use of an instance's slots since before this ledger, and may still be using `held`; the instance may become
+   * known later.
+   */
+  found(engine: string, id: string, slots: number, held: number = slots): void {
     const leases = this.#instances.get(id)?.leases ?? this.#found.get(id) ?? new Map<string, Lease>()
     if (!this.#instances.has(id)) this.#found.set(id, leases)
-    leases.set(engine, { told: slots, held: Math.max(slots, leases.get(engine)?.held ?? 0) })
+    leases.set(engine, { told: slots, held: Math.max(slots, held, leases.get(engine)?.held ?? 0) })
   }
 
   addInstance(instance: LedgerInstance): void {

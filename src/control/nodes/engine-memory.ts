@@ -3,17 +3,14 @@ import type { DemandReport, FromEngine, ToEngine } from '../../dataplane/engine-
 type Endpoints = Extract<ToEngine, { type: 'endpoints' }>
 type Identities = Extract<ToEngine, { type: 'identities' }>
 
-/** A stream that still works so long after something was said has brought it to control, in milliseconds. */
-const HEARD_MS = 1_500
-
 /** What a node remembers of single engines, for the time in which its control plane is out of reach. */
 export class EngineMemory {
   /** By engine, then by function: what it may use. */
   readonly #endpoints = new Map<string, Map<string, Endpoints>>()
   /** What dead engines had the use of, that nobody has yet. */
   #orphaned: Map<string, Endpoints>[] = []
-  /** The same, where control was told of the death: `at` says when (performance.now()). Until it has surely heard of it, it may be cut off. */
-  #reported: { own: Map<string, Endpoints>; at: number }[] = []
+  /** The same, where control was told of the death. Until it says that it has heard of it, it may be cut off. */
+  #reported: { engine: string; own: Map<string, Endpoints> }[] = []
   /** Engines that were told of to control and have been given nothing yet. */
   readonly #waiting = new Set<string>()
   readonly #identities = new Map<string, Identities['upsert'][number]>()
@@ -27,7 +24,7 @@ export class EngineMemory {
       if (this.#waiting.delete(engine)) this.#reported.shift()
       const own = this.#endpoints.get(engine) ?? new Map<string, Endpoints>()
       this.#endpoints.set(engine, own)
-      if (message.endpoints.length > 0) own.set(message.key, message)
+      if (message.endpoints.length > 0) own.set(message.key, withHeld(message, own.get(message.key)))
       else own.delete(message.key)
     } else if (message.type === 'identities') {
       for (const one of message.upsert) this.#identities.set(one.principal, one)
@@ -40,6 +37,16 @@ export class EngineMemory {
   /** Engines do not know these functions any more. */
   functionsGone(keys: readonly string[]): void {
     for (const key of keys) for (const own of this.#endpoints.values()) own.delete(key)
+  }
+
+  /** An engine uses no more than `slots` of an instance. */
+  returned(engine: string, key: string, id: string, slots: number): void {
+    const told = this.#endpoints
+      .get(engine)
+      ?.get(key)
+      ?.endpoints.find((one) => one.id === id)
+    // An answer to an earlier message may cross with a newer grant.
+    if (told?.slots === slots) delete told.held
   }
 
   endpoints(engine: string): Endpoints[] {
@@ -60,7 +67,7 @@ export class EngineMemory {
     this.#demand.delete(engine)
     this.#waiting.delete(engine)
     if (!own || own.size === 0) return
-    if (isTold) this.#reported.push({ own, at: performance.now() })
+    if (isTold) this.#reported.push({ engine, own })
     else this.#orphaned.push(own)
   }
 
@@ -69,11 +76,9 @@ export class EngineMemory {
     if (this.#reported.length > 0) this.#waiting.add(engine)
   }
 
-  /** The control plane has said something: what it was told a while ago it has heard. */
-  heard(): void {
-    if (this.#reported.length === 0) return
-    const since = performance.now() - HEARD_MS
-    this.#reported = this.#reported.filter(({ at }) => at > since)
+  /** The control plane has heard that an engine is dead: what it had is to be taken over by nobody here. */
+  heard(engine: string): void {
+    this.#reported = this.#reported.filter((one) => one.engine !== engine)
     if (this.#reported.length === 0) this.#waiting.clear()
   }
 
@@ -89,6 +94,8 @@ export class EngineMemory {
   inherit(engine: string): ToEngine[] {
     const own = this.#orphaned.shift()
     if (!own) return []
+    // What the dead one was still using has ended with it.
+    for (const { endpoints } of own.values()) for (const one of endpoints) delete one.held
     this.#endpoints.set(engine, own)
     return [...own.values()]
   }
@@ -119,4 +126,14 @@ export class EngineMemory {
     this.#demand.clear()
     return messages
   }
+}
+
+/** Of what is taken back an engine says when it uses it no more: until then it is held. */
+function withHeld(message: Endpoints, before: Endpoints | undefined): Endpoints {
+  const earlier = new Map(before?.endpoints.map((one) => [one.id, one.held ?? one.slots]))
+  const endpoints = message.endpoints.map((one) => {
+    const held = earlier.get(one.id) ?? null
+    return one.slots !== null && held !== null && held > one.slots ? { ...one, held } : { ...one }
+  })
+  return { ...message, endpoints }
 }

@@ -33,7 +33,8 @@ type Endpoints = Extract<ToEngine, { type: 'endpoints' }>
 /** What an engine was told of a function's instances by a control plane before, as its node tells it; null where it is none. */
 export function readEndpoints(value: unknown): Endpoints | null {
   if (!isFields(value) || value.type !== 'endpoints' || !isName(value.key)) return null
-  const isOne = ({ id, slots }: Fields) => isName(id) && (slots === null || isCount(slots))
+  const isOne = ({ id, slots, held }: Fields) =>
+    isName(id) && (slots === null || isCount(slots)) && (held === undefined || isCount(held))
   return isListOf(value.endpoints, isOne) ? (value as unknown as Endpoints) : null
 }
 

@@ -126,7 +126,6 @@ export class NodeAgent {
       case 'ask':
         return void this.#answer(what.value.id, this.#read(what.value.question) as NodeQuestion)
       case 'ping':
-        this.#memory.heard()
         return this.#report({ case: 'pong', value: { serial: what.value.serial } })
     }
   }
@@ -230,6 +229,8 @@ export class NodeAgent {
       const known = this.#memory.identity(message.principal, (epoch) => this.#state.isTrusted(epoch))
       if (known) return this.#local.send(engine, known)
     }
+    if (message.type === 'returned')
+      this.#memory.returned(engine, message.key, message.endpoint, message.slots)
     if (this.#send === null) this.#memory.noteDemand(engine, message)
     else this.#reportEngine(engine, message)
   }
@@ -266,6 +267,9 @@ export class NodeAgent {
     switch (question.kind) {
       case 'engines':
         return this.#local.query(question.query)
+      case 'engine-ended':
+        this.#memory.heard(question.engine)
+        return true
       case 'usage':
         return usageHere(
           this.#local.pids().map(({ pid }) => pid),

@@ -4,6 +4,8 @@ import type { EngineQuery } from '../../dataplane/engine-messages.ts'
 export type NodeQuestion =
   | { kind: 'engines'; query: EngineQuery }
   | { kind: 'usage' }
+  /** Tells it that its engine's end was heard of; its answer, that no other engine takes over what that one had. */
+  | { kind: 'engine-ended'; engine: string }
   | { kind: 'logs'; function: string; tail: number }
   | { kind: 'drain'; type: 'drain-gateway' | 'drain'; deadline: number }
 

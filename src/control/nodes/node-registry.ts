@@ -143,13 +143,15 @@ export class NodeRegistry {
       const before = this.#members.get(name)
       if (before && before.node.hello.incarnation !== hello.incarnation)
         this.#lose(name, 'it was started anew', 'ended')
+    }
+    this.#join(arrivals.filter(({ name }) => !this.#members.has(name)))
+    // What their new engines have taken over is theirs by now.
+    for (const { name, hello } of arrivals)
       this.#absent.back(
         name,
         hello.incarnation,
         hello.engines.map(({ engine }) => engine),
       )
-    }
-    this.#join(arrivals.filter(({ name }) => !this.#members.has(name)))
     for (const { name, hello, stream } of arrivals) {
       const member = this.#members.get(name)!
       if (member.lost) clearTimeout(member.lost)
@@ -198,8 +200,11 @@ export class NodeRegistry {
     this.#notice(`node ${name} is lost: ${why}`)
     if (engines === 'out of reach') {
       this.#missed.add(name)
-      this.#absent.add(name, member.node.hello.incarnation, member.node.engines())
-    }
+      this.#absent.add(name, member.node.hello.incarnation, [
+        ...member.node.engines(),
+        ...member.node.ended(),
+      ])
+    } else this.#mesh.forgetEngines(member.node.ended())
     this.#mesh.detach(member.node, engines)
     member.node.lose()
   }

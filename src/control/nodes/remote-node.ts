@@ -24,6 +24,8 @@ export class RemoteNode implements MeshNode {
   readonly #events: NodeEvents
   readonly #sets: RemoteSets
   readonly #engines = new Map<string, number>()
+  /** Engines that ended, each with how: what they held is free once the node has said that no other engine of its takes it over. */
+  readonly #ended = new Map<string, string>()
   readonly #egress = new RemoteEgress((order) => this.#order(order))
   readonly #questions = new NodeQuestions()
   /** Messages of its engines that were none. */
@@ -147,9 +149,7 @@ export class RemoteNode implements MeshNode {
         return
       }
       case 'engineEnded':
-        if (this.#engines.delete(what.value.engine))
-          this.#events.died(what.value.engine, short(what.value.how))
-        return
+        return this.#engineEnded(what.value.engine, short(what.value.how))
       case 'instanceState':
       case 'instanceGone':
       case 'startFailed':
@@ -169,6 +169,11 @@ export class RemoteNode implements MeshNode {
 
   engines(): string[] {
     return [...this.#engines.keys()]
+  }
+
+  /** Those that ended, and what they held may be another one's. */
+  ended(): string[] {
+    return [...this.#ended.keys()]
   }
 
   has(engine: string): boolean {
@@ -244,17 +249,38 @@ export class RemoteNode implements MeshNode {
     for (const message of this.#events.started(engine)) this.send(engine, message)
   }
 
+  #engineEnded(engine: string, how: string): void {
+    if (!this.#engines.delete(engine)) return
+    this.#ended.set(engine, how)
+    this.#events.ended?.(engine)
+    void this.#settle(engine)
+  }
+
+  /** Cut off, the node lets another engine take over what this one had, unless it knows that it was heard. */
+  async #settle(engine: string): Promise<void> {
+    while (this.attached && this.#ended.has(engine))
+      if ((await this.ask({ kind: 'engine-ended', engine })) === true) this.#forget(engine)
+  }
+
+  #forget(engine: string): void {
+    const how = this.#ended.get(engine)
+    if (how === undefined) return
+    this.#ended.delete(engine)
+    this.#events.died(engine, how)
+  }
+
+  /** What new engines have taken over is theirs before that of the dead is free. */
   #reconcileEngines(there: readonly EngineUp[]): void {
     const names = new Set(there.map(({ engine }) => engine))
     for (const engine of this.#engines.keys()) {
       if (names.has(engine)) continue
       this.#engines.delete(engine)
-      this.#events.died(engine, 'it ended while its node was out of reach')
+      this.#ended.set(engine, 'it ended while its node was out of reach')
     }
-    for (const one of there) {
+    for (const one of there)
       if (!this.#engines.has(one.engine)) this.#events.found?.(one.engine, endpointsOf(one))
-      this.#engineUp(one)
-    }
+    for (const engine of [...this.#ended.keys()]) this.#forget(engine)
+    for (const one of there) this.#engineUp(one)
   }
 
   #tell(message: ToEngine, once: boolean): void {
