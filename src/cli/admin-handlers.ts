@@ -1,6 +1,11 @@
 import type { MeshConfigSpec } from '../api/mesh-config.ts'
 import type { AdminHandlers } from '../control/admin-server.ts'
-import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
+import {
+  allInstanceStatuses,
+  functionStatus,
+  instanceStatuses,
+  policyStatuses,
+} from '../control/mesh-status.ts'
 import { pastDecision } from '../control/past-decision.ts'
 import type { ReviewedDecision } from '../dataplane/decision-review.ts'
 import { explainForMesh } from './explain-for-mesh.ts'
@@ -18,7 +23,7 @@ export function adminHandlers(
   return {
     logs: runtime.logs,
     functions: () => [...mesh.compiled.functions.values()].map((fn) => functionStatus(mesh, fn)),
-    instances: () => [...mesh.compiled.functions.keys()].flatMap((key) => instanceStatuses(mesh, key)),
+    instances: () => allInstanceStatuses(mesh),
     policies: () => policyStatuses(mesh),
     mesh: () => ({ gateway: mesh.gateway, pid: process.pid, config: mesh.compiled.config, ...basis }),
     usage: () => meshUsage(running),

@@ -1,5 +1,10 @@
 import type { Mesh } from '../control/mesh.ts'
-import { functionStatus, instanceStatuses, policyStatuses } from '../control/mesh-status.ts'
+import {
+  allInstanceStatuses,
+  functionStatus,
+  instanceStatuses,
+  policyStatuses,
+} from '../control/mesh-status.ts'
 import type { NodeBook } from '../control/nodes/node-book.ts'
 import type { NodeRegistry } from '../control/nodes/node-registry.ts'
 import { pastDecision } from '../control/past-decision.ts'
@@ -17,7 +22,7 @@ export async function clusterStatus(
     case 'functions':
       return [...mesh.compiled.functions.values()].map((fn) => functionStatus(mesh, fn))
     case 'instances':
-      return [...mesh.compiled.functions.keys()].flatMap((key) => instanceStatuses(mesh, key))
+      return allInstanceStatuses(mesh)
     case 'policies':
       return policyStatuses(mesh)
     case 'nodes':

@@ -1,4 +1,5 @@
 import type { Mesh } from '../control/mesh.ts'
+import { allInstanceStatuses } from '../control/mesh-status.ts'
 import type { NodeBook } from '../control/nodes/node-book.ts'
 import type { NodeRegistry } from '../control/nodes/node-registry.ts'
 import { formatAddress } from './parse-address.ts'
@@ -91,11 +92,7 @@ export async function clusterNodes(
 
 function instancesByNode(mesh: Mesh): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const key of mesh.compiled.functions.keys()) {
-    for (const { id } of mesh.controller(key)?.instances() ?? []) {
-      const node = mesh.hostOf(id)
-      if (node !== null) counts.set(node, (counts.get(node) ?? 0) + 1)
-    }
-  }
+  for (const { node } of allInstanceStatuses(mesh))
+    if (node !== null) counts.set(node, (counts.get(node) ?? 0) + 1)
   return counts
 }

@@ -8,7 +8,7 @@ import { joinCluster, NodeIdentity } from './node-identity.ts'
 import { fail } from './output.ts'
 import { parseAddress } from './parse-address.ts'
 import { readPrestarted } from './prestarted-option.ts'
-import { ALLOCATOR, spawnEngine } from './spawn-engine.ts'
+import { ALLOCATOR, startEnginesAhead } from './spawn-engine.ts'
 import { stopOnSignal } from './stop-on-signal.ts'
 import { version } from './version.ts'
 
@@ -39,6 +39,8 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
   Object.assign(process.env, ALLOCATOR)
   const file = join(resolve(options.data), 'node.json')
   const identity = await joined(file, options)
+  // They start while the node attaches: after a death that is what its clients wait for.
+  const ahead = startEnginesAhead('mesh', Number(options.engines), `${options.name}-engine`)
   const isolation = isGateway ? null : await isolationFor(options, notice)
   const prestarted = readPrestarted(options.prestarted ?? '0', isolation !== null, notice)
   const runtime = isGateway ? null : createRuntime({ keeperLost: notice, isolation, prestarted })
@@ -48,7 +50,7 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
       name: options.name,
       gateway: isGateway,
       engines: Number(options.engines),
-      spawn: spawnEngine('mesh'),
+      spawn: ahead.spawn,
       runtime,
       host: listen.host,
       port: listen.port,
@@ -68,6 +70,7 @@ export async function runNode(options: NodeCommandOptions, isGateway: boolean): 
     (signal) => notice(`${signal}: requests under way may end; again to end at once`),
     async () => {
       await agent.close(30_000)
+      ahead.endRest()
       ended.abort()
       identity.close()
     },

@@ -28,9 +28,9 @@ export interface EnginesAhead {
   endRest(): void
 }
 
-/** They are named as those of a mesh of one node are. */
-export function startEnginesAhead(kind: EngineKind, count: number): EnginesAhead {
-  const ahead = Array.from({ length: count }, (_, i) => new StartedEngine(`engine-${i}`, kind, []))
+/** They are named as those of a node are whose engines' names begin with `prefix`; by default of a mesh of one node. */
+export function startEnginesAhead(kind: EngineKind, count: number, prefix = 'engine'): EnginesAhead {
+  const ahead = Array.from({ length: count }, (_, i) => new StartedEngine(`${prefix}-${i}`, kind, []))
   return {
     spawn: (name, events) => (ahead.shift() ?? new StartedEngine(name, kind, [])).link(events),
     endRest: () => {

@@ -311,6 +311,25 @@ test('a function that is deleted while it starts leaves nothing, and says nothin
   assert.deepEqual([desired(sets), sent.length], [[0], before])
 })
 
+test('a removed function waits for the word of engines, also where that comes before its instances stop', async () => {
+  const { controller, sets, demand } = world({ concurrency: 2 })
+  demand('a', 1)
+  const [used, idle] = [sets[0]!.ready(), sets[0]!.ready()]
+  const late = sets[0]!.start()
+  void controller.remove()
+  controller.returned('a', idle.id, 0)
+  // What is ready only now no engine hears of.
+  sets[0]!.ready(late)
+  assert.deepEqual(
+    [idle, late].map((one) => sets[0]!.listener.stopping?.(one)),
+    [undefined, undefined],
+  )
+  const stopped = sets[0]!.listener.stopping?.(used)
+  assert.ok(stopped)
+  controller.returned('a', used.id, 0)
+  await stopped
+})
+
 test('instances that a node brings stay where the load is not known yet, and else count for nothing', () => {
   const known = world()
   known.demand('a', 1)

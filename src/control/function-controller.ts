@@ -118,6 +118,8 @@ export class FunctionController {
   async remove(): Promise<void> {
     this.#removed = true
     if (this.#startTimer) clearTimeout(this.#startTimer)
+    // Engines say once that they use an instance no more, which may be before a distant set says that it stops.
+    for (const { id } of this.instances()) this.#ledger.retire(id)
     await Promise.all([...this.#earlier, this.#current].map(({ set }) => set.drain()))
   }
 
@@ -219,6 +221,7 @@ export class FunctionController {
   }
 
   #ready(instance: Instance, spec: FunctionSpec): void {
+    if (this.#removed) return
     const { host, port } = instance.address
     this.#ledger.addInstance({ id: instance.id, host, port, limit: limitOf(spec) })
     this.#share()

@@ -93,6 +93,11 @@ export class FunctionControllers {
     this.#busy.add(controller)
   }
 
+  /** Those of deleted functions. */
+  leaving(): Instance[] {
+    return [...this.#leaving].flatMap((controller) => controller.instances())
+  }
+
   /** The function is deleted. */
   remove(key: string): void {
     const controller = this.#controllers.get(key)

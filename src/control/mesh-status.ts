@@ -1,3 +1,4 @@
+import type { Instance } from '../runtime/instance.ts'
 import type { CompiledFunction } from './compile-mesh.ts'
 import type { Mesh } from './mesh.ts'
 import { revisionName } from './revision-name.ts'
@@ -63,8 +64,17 @@ export function functionStatus(mesh: Mesh, { spec, policy }: CompiledFunction): 
 
 /** The instances of one function; none where it was never asked for. */
 export function instanceStatuses(mesh: Mesh, key: string): InstanceStatus[] {
-  const instances = mesh.controller(key)?.instances() ?? []
-  return instances.map((instance) => ({
+  return (mesh.controller(key)?.instances() ?? []).map((instance) => statusOf(mesh, instance))
+}
+
+/** All instances, with those of deleted functions that have not ended yet. */
+export function allInstanceStatuses(mesh: Mesh): InstanceStatus[] {
+  const running = [...mesh.compiled.functions.keys()].flatMap((key) => instanceStatuses(mesh, key))
+  return [...running, ...mesh.leaving().map((instance) => statusOf(mesh, instance))]
+}
+
+function statusOf(mesh: Mesh, instance: Instance): InstanceStatus {
+  return {
     id: instance.id,
     function: instance.function,
     revision: instance.revision,
@@ -75,7 +85,7 @@ export function instanceStatuses(mesh: Mesh, key: string): InstanceStatus[] {
     startedAt: new Date(instance.startedAt).toISOString(),
     readyAfterMs: instance.readyAfterMs === null ? null : Math.round(instance.readyAfterMs * 10) / 10,
     egress: mesh.egressUrl(instance.function, instance.id),
-  }))
+  }
 }
 
 export function policyStatuses(mesh: Mesh): PolicyStatus[] {

@@ -1,5 +1,6 @@
 import type { FunctionSpec } from '../api/function-spec.ts'
 import type { EngineQuery, FromEngine, MeshSlice, ToEngine } from '../dataplane/engine-messages.ts'
+import type { Instance } from '../runtime/instance.ts'
 import type { CertificateAuthority } from './certificate-authority.ts'
 import type { CompiledMesh } from './compile-mesh.ts'
 import { EgressHomes } from './egress-homes.ts'
@@ -262,6 +263,11 @@ export class Mesh {
   /** What controls a function; undefined for one that was never asked for. */
   controller(key: string): FunctionController | undefined {
     return this.#controllers.get(key)
+  }
+
+  /** Instances of deleted functions, which end. */
+  leaving(): Instance[] {
+    return this.#controllers.leaving()
   }
 
   egressUrl(key: string, instance: string | null = null): string | null {

@@ -224,3 +224,26 @@ test('a limit for each node is one for each', () => {
   }
   assert.deepEqual([ask('one'), ask('one'), ask('other')], [1, 0, 1])
 })
+
+test('where nobody answers it asks again a second later, so that an authority that is back is found', () => {
+  const limit = quotaLimit({ requests: 1_000 })
+  const desk = new Desk([limit])
+  const pass = (ms: number) => {
+    desk.now += ms
+    desk.client.tick()
+    desk.take(limit)
+    desk.client.flush()
+  }
+  pass(0)
+  pass(3_000)
+  assert.equal(desk.sent.length, 1)
+  pass(100)
+  assert.equal(desk.sent.length, 2)
+  pass(900)
+  assert.equal(desk.sent.length, 2)
+  pass(100)
+  pass(100)
+  assert.equal(desk.sent.length, 3)
+  for (const request of desk.sent.slice(-1)) desk.client.receive(desk.authority.answer('node', request))
+  assert.equal(stateOf(desk.take(limit)), 'taken')
+})

@@ -44,6 +44,8 @@ const MOST_WAITERS = 8_192
 const WAIT_MS = 3_000
 /** The same where the last answer did not come. */
 const SILENT_WAIT_MS = 50
+/** So long an answer is waited for there before it is asked again: its authority may be back, and know of no question. */
+const SILENT_ASK_MS = 1_000
 const MOST_ROUNDS = 8
 /** So long nobody asks again where nothing was answered, or where others took what was. In milliseconds. */
 const UNANSWERED_MS = 100
@@ -144,7 +146,7 @@ export class QuotaClient {
     const now = this.#hooks.clock()
     for (const holding of this.#leased) this.#settle(holding, now, false)
     for (const [serial, { at, holdings }] of this.#sent) {
-      if (now - at < WAIT_MS) continue
+      if (now - at < (this.#silent ? SILENT_ASK_MS : WAIT_MS)) continue
       this.#sent.delete(serial)
       this.#silent = true
       this.counters.unanswered += holdings.length
