@@ -231,8 +231,9 @@ test('where nobody answers it asks again a second later, so that an authority th
   const pass = (ms: number) => {
     desk.now += ms
     desk.client.tick()
-    desk.take(limit)
+    const taken = desk.take(limit)
     desk.client.flush()
+    return taken
   }
   pass(0)
   pass(3_000)
@@ -242,8 +243,8 @@ test('where nobody answers it asks again a second later, so that an authority th
   pass(900)
   assert.equal(desk.sent.length, 2)
   pass(100)
-  pass(100)
+  const waiting = pass(100)
   assert.equal(desk.sent.length, 3)
   for (const request of desk.sent.slice(-1)) desk.client.receive(desk.authority.answer('node', request))
-  assert.equal(stateOf(desk.take(limit)), 'taken')
+  assert.equal(stateOf(waiting), 'taken')
 })
