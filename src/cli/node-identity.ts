@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto'
+import type { SecureClientSessionOptions } from 'node:http2'
 import { connect } from 'node:tls'
-import { createClient } from '@connectrpc/connect'
-import { createConnectTransport } from '@connectrpc/connect-node'
+import { type Client, createClient } from '@connectrpc/connect'
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { checkControlPlane } from '../control/api/asker.ts'
 import { newRequest } from '../control/api/control-identity.ts'
 import { certificateHash, rootHashOf } from '../control/api/join-tokens.ts'
@@ -62,11 +63,10 @@ export class NodeIdentity {
     const problems: string[] = []
     for (const baseUrl of this.#servers) {
       const nodeOptions = { cert: certificate, key, ca: roots, checkServerIdentity: checkControlPlane }
-      const transport = createConnectTransport({ baseUrl, httpVersion: '2', nodeOptions })
+      const request = { certificateRequest: asked.request }
       try {
-        const { certificates } = await createClient(NodeService, transport).renew(
-          { certificateRequest: asked.request },
-          { timeoutMs: RENEW_MS },
+        const { certificates } = await callOnce(baseUrl, nodeOptions, (service) =>
+          service.renew(request, { timeoutMs: RENEW_MS }),
         )
         this.#credential = { ...this.#credential, certificate: certificates, key: asked.key }
         return writeCredential(this.#file, this.#credential)
@@ -91,17 +91,12 @@ export async function joinCluster(
   for (const server of servers) {
     try {
       const roots = await rootOf(server, rootHash)
-      const transport = createConnectTransport({
-        baseUrl: server,
-        httpVersion: '2',
-        nodeOptions: { ca: roots, checkServerIdentity: checkControlPlane },
-      })
       const { key, request } = await newRequest()
-      const joined = await createClient(NodeService, transport).join({
-        token,
-        name,
-        certificateRequest: request,
-      })
+      const joined = await callOnce(
+        server,
+        { ca: roots, checkServerIdentity: checkControlPlane },
+        (service) => service.join({ token, name, certificateRequest: request }),
+      )
       writeCredential(file, { servers: [...servers], roots, certificate: joined.certificates, key })
       return null
     } catch (error) {
@@ -109,6 +104,21 @@ export async function joinCluster(
     }
   }
   return `the node could not join: ${problems.join('; ')}`
+}
+
+/** Calls over a connection that ends with the call: each that stays takes memory of the control plane. */
+async function callOnce<Answer>(
+  baseUrl: string,
+  nodeOptions: SecureClientSessionOptions,
+  call: (service: Client<typeof NodeService>) => Promise<Answer>,
+): Promise<Answer> {
+  const sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions)
+  const transport = createConnectTransport({ baseUrl, httpVersion: '2', sessionManager })
+  try {
+    return await call(createClient(NodeService, transport))
+  } finally {
+    sessionManager.abort()
+  }
 }
 
 /** The root certificate that a control plane shows, once it is the one that the token names: nothing is said to another. */

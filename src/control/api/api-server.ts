@@ -36,6 +36,8 @@ export interface ApiServer {
 const MOST_MESSAGE = 64 * 1024 * 1024
 /** Connections at once. */
 const MOST_CONNECTIONS = 4_096
+/** A connection over which nothing goes for so long is ended: each takes memory. In milliseconds. */
+const IDLE_MS = 60_000
 
 /** Serves the API over HTTP/2 and HTTP/1.1 with TLS 1.3. Who has no certificate may call what needs none. Rejects where the address cannot be used. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
@@ -108,7 +110,11 @@ function followSockets(server: Http2SecureServer): Set<Socket> {
   })
   // A peer that breaks its connection must not break the server.
   server.on('sessionError', () => {})
-  server.on('session', (session: ServerHttp2Session) => session.on('error', () => {}))
+  server.on('session', (session: ServerHttp2Session) => {
+    session.on('error', () => {})
+    // What is under way on it goes on; the next call makes a new connection.
+    session.setTimeout(IDLE_MS, () => session.close())
+  })
   return sockets
 }
 
