@@ -15,6 +15,7 @@ import { spanCollector } from '../policy/tracing.ts'
 import { type TrafficPlan, trafficPlan } from '../policy/traffic-plan.ts'
 import { userPoliciesSlice } from '../policy/user-policies.ts'
 import type { UserPoliciesSlice } from '../policy/user-policy-slice.ts'
+import { compactCopy } from './compact-copy.ts'
 import { servedResources, trafficProblems } from './served-revisions.ts'
 import { readUserModules, type UserModules } from './user-modules.ts'
 
@@ -114,7 +115,7 @@ function compileView(view: MeshView, resources: readonly Resource[]): MeshCompil
     policies: new Map(resources.filter(isPolicy).map((one) => [policyKey(one), policyName(one)])),
     functions,
     gateway: gateway.policy,
-    gatewayObservation: copyOf(observationOf(view, null)),
+    gatewayObservation: compactCopy(observationOf(view, null)),
     modules: modules.modules.bytes,
     moduleHashes: modules.modules.hashOf,
     limits: engineLimits(view.config),
@@ -172,10 +173,9 @@ function compiledFunction(
   }
 }
 
-/** With texts of its own: as read, each is a part of the manifests' whole text and would keep that in memory. */
 function detached({ policy, ...rest }: CompiledFunction): CompiledFunction {
   const { bytes, ...names } = policy
-  return { ...copyOf(rest), policy: { bytes, ...copyOf(names) } }
+  return { ...compactCopy(rest), policy: { bytes, ...compactCopy(names) } }
 }
 
 /** What users call a policy: it changes what functions may do, and is none. */
@@ -188,7 +188,7 @@ export function policyKey({ kind, metadata }: Resource): string {
 }
 
 export function policyName({ kind, metadata, source }: Resource): PolicyName {
-  return copyOf({ kind, namespace: metadata.namespace, name: metadata.name, source })
+  return compactCopy({ kind, namespace: metadata.namespace, name: metadata.name, source })
 }
 
 /** What MeshConfig does not set is set here. */
@@ -210,8 +210,4 @@ function engineLimits({ limits }: MeshView['config']): EngineLimits {
     connectTimeoutMs: limits.connectTimeoutMs,
     drainTimeoutMs: limits.drainTimeoutMs,
   }
-}
-
-function copyOf<T>(plain: T): T {
-  return JSON.parse(JSON.stringify(plain))
 }

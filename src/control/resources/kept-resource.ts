@@ -2,6 +2,7 @@ import type { Source } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
 import type { Kind, Resource } from '../../api/resource.ts'
 import { type Entry, StoreError } from '../store/store.ts'
+import { compactResource } from './compact-resource.ts'
 import { earlierRevisions, type ServiceRevision } from './service-revisions.ts'
 
 /** A resource as the control plane keeps it. */
@@ -73,6 +74,11 @@ export function readStored(
     kept.set(entry.key, { ...there, ...revisionsOf(entry) })
   })
   return kept
+}
+
+/** In less memory. */
+export function compactKept(kept: KeptResource): KeptResource {
+  return { ...kept, resource: compactResource(kept.resource, kept.text) }
 }
 
 function revisionsOf({ created, modified }: Entry): { created: number; modified: number } {

@@ -2,6 +2,7 @@ import { basename, isAbsolute } from 'node:path'
 import type { ManifestError } from '../../api/manifest-error.ts'
 import { readManifests } from '../../api/read-manifests.ts'
 import type { Resource } from '../../api/resource.ts'
+import { compactResource } from './compact-resource.ts'
 import { withEarlierRevisions } from './earlier-revisions.ts'
 import { type KeptResource, keyOf, resourceKey, templateOf, writtenText } from './kept-resource.ts'
 import type { ServiceRevision } from './service-revisions.ts'
@@ -71,6 +72,7 @@ function planApply(files: readonly { path: string; text: string }[], present: Pr
     }
     const problems = withEarlierRevisions(after, before, present)
     if (problems.length > 0) return invalid(problems)
+    after.resource = compactResource(resource, text)
     changes.push({ key, action: before ? 'configured' : 'created', before, after })
   }
   return { ok: true, changes }

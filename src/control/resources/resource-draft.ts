@@ -1,6 +1,7 @@
 import type { Kind, Resource } from '../../api/resource.ts'
 import type { LayeredMap } from '../layered-map.ts'
 import type { MeshInputs, ResourceEdit } from '../mesh-inputs.ts'
+import { wholeResource } from './compact-resource.ts'
 import { type KeptResource, keyOf } from './kept-resource.ts'
 import type { ResourceChange } from './resource-change.ts'
 import type { ServiceRevision } from './service-revisions.ts'
@@ -57,7 +58,7 @@ export class ResourceDraft {
   }
 
   *resources(): Generator<Resource> {
-    for (const { resource } of this.whole().values()) yield resource
+    for (const { resource } of this.whole().values()) yield wholeResource(resource)
   }
 
   whole(): LayeredMap<KeptResource> {

@@ -7,7 +7,7 @@ import { type Entry, type Event, type Store, StoreError } from '../store/store.t
 import { AuditLog } from './audit-log.ts'
 import { type Asker, batchChanges, stamp } from './batch-changes.ts'
 import { EntryFollower } from './entry-follower.ts'
-import { type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
+import { compactKept, type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
 import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
 import { editsOf, ResourceDraft } from './resource-draft.ts'
 import { revisionsNamed, type ServiceRevision } from './service-revisions.ts'
@@ -75,12 +75,14 @@ export class ResourceStore {
   /** Reads what the store holds; throws a StoreError where it cannot be read or does not compile. */
   static async open(store: Store, options: ResourceStoreOptions): Promise<ResourceStore> {
     const { entries } = await store.list(RESOURCES)
-    const kept = LayeredMap.of(readStored(entries))
-    const resources = Array.from(kept.values(), ({ resource }) => resource)
+    const read = readStored(entries)
+    const resources = Array.from(read.values(), ({ resource }) => resource)
     const compiled = compileMesh(resources, options.overrides)
     if (!compiled.ok)
       throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
-    return new ResourceStore(store, options, await AuditLog.open(store), kept, compiled.mesh)
+    const kept = new Map(Array.from(read, ([key, one]) => [key, compactKept(one)]))
+    const audit = await AuditLog.open(store)
+    return new ResourceStore(store, options, audit, LayeredMap.of(kept), compiled.mesh)
   }
 
   get mesh(): CompiledMesh {

@@ -1,5 +1,5 @@
 import type { Entry, Event } from '../store/store.ts'
-import { readStored } from './kept-resource.ts'
+import { compactKept, readStored } from './kept-resource.ts'
 import type { ResourceChange } from './resource-change.ts'
 import type { ResourceDraft } from './resource-draft.ts'
 
@@ -19,7 +19,7 @@ export function storeDifference(draft: ResourceDraft, events: readonly Event[]):
   const written = [...readStored(entries, (read) => draft.beside(read))].map(
     ([key, after]): ResourceChange => {
       const before = draft.get(key) ?? null
-      return { key, action: before ? 'configured' : 'created', before, after }
+      return { key, action: before ? 'configured' : 'created', before, after: compactKept(after) }
     },
   )
   draft.take(written)
