@@ -7,59 +7,53 @@ const MOST_VALUES = 4_096
  * file, each is a part of the whole text and would keep that in memory.
  */
 export function compactCopy<T>(plain: T): T {
-  return shared(plain) as T
+  return shared(plain).value as T
+}
+
+/** A value that copies share, and what stands for it within the name of one that holds it. */
+interface Shared {
+  readonly value: unknown
+  readonly name: string
 }
 
 /** Texts after a quotation mark, objects by their fields, in which objects stand by their numbers. Those not met again are forgotten. */
-let lately = new Map<string, unknown>()
-let before = new Map<string, unknown>()
-const numbers = new WeakMap<object, number>()
+let lately = new Map<string, Shared>()
+let before = new Map<string, Shared>()
 let next = 0
 
-function shared(value: unknown): unknown {
-  if (typeof value === 'string') return text(value)
-  if (typeof value !== 'object' || value === null) return value
+function shared(value: unknown): Shared {
+  if (typeof value === 'string') {
+    const name = JSON.stringify(value)
+    return remembered(name, () => ({ value: JSON.parse(name) as string, name }))
+  }
+  if (typeof value !== 'object' || value === null) return { value, name: String(value) }
   if (Array.isArray(value)) {
     const items = value.map(shared)
-    return numbered(`[${items.map(nameOf).join()}`, () => items)
+    return remembered(`[${items.map(({ name }) => name).join()}`, () =>
+      numbered(items.map((one) => one.value)),
+    )
   }
   // As in JSON, what is undefined is not there.
   const fields = Object.entries(value).filter(([, item]) => item !== undefined)
-  const copy: Record<string, unknown> = {}
-  let name = '{'
-  for (const [key, item] of fields) {
-    copy[key] = shared(item)
-    name += `${JSON.stringify(key)}:${nameOf(copy[key])},`
-  }
-  return numbered(name, () => copy)
+  const items = fields.map(([key, item]) => [key, shared(item)] as const)
+  const name = items.map(([key, item]) => `${JSON.stringify(key)}:${item.name}`).join()
+  return remembered(`{${name}`, () =>
+    numbered(Object.fromEntries(items.map(([key, item]) => [key, item.value]))),
+  )
 }
 
-function nameOf(value: unknown): string {
-  if (typeof value === 'object' && value !== null) return `#${numbers.get(value)}`
-  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+function numbered(value: object): Shared {
+  return { value: Object.freeze(value), name: `#${next++}` }
 }
 
-function numbered(name: string, make: () => object): unknown {
-  return remembered(name, () => {
-    const made = Object.freeze(make())
-    numbers.set(made, next++)
-    return made
-  })
-}
-
-/** The first character of a name tells texts from objects. */
-function text(value: string): unknown {
-  return remembered(`"${value}`, () => JSON.parse(JSON.stringify(value)))
-}
-
-function remembered(name: string, make: () => unknown): unknown {
+function remembered(name: string, make: () => Shared): Shared {
   const known = lately.get(name)
-  if (known !== undefined) return known
-  const value = before.get(name) ?? make()
-  lately.set(name, value)
+  if (known) return known
+  const one = before.get(name) ?? make()
+  lately.set(name, one)
   if (lately.size >= MOST_VALUES) {
     before = lately
     lately = new Map()
   }
-  return value
+  return one
 }
