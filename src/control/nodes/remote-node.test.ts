@@ -32,7 +32,10 @@ function attached() {
     ended: (engine) => happened.push(`ended ${engine}`),
     died: (engine) => happened.push(`died ${engine}`),
   }
-  const stream: NodeStream = { send: (order) => orders.push(order), end: () => {} }
+  const stream: NodeStream = {
+    send: (parcels) => orders.push(...parcels.map(({ order }) => order)),
+    end: () => {},
+  }
   const node = new RemoteNode('n', hello('n-0'), events, () => 0)
   node.claim()
   node.attach(stream, hello('n-0'))
@@ -56,6 +59,7 @@ test('what a dead engine held is free when its node has said that nobody takes i
   const { node, happened, questions } = attached()
   node.receive(ended('n-0'))
   assert.deepEqual(happened, ['ended n-0'])
+  await new Promise(setImmediate)
   assert.deepEqual(JSON.parse(questions()[0]!.question!), { kind: 'engine-ended', engine: 'n-0' })
   assert.deepEqual(node.ended(), ['n-0'])
   const answer = { id: questions()[0]!.id!, value: 'true' }
