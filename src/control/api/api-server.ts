@@ -32,6 +32,7 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
+const PROTOCOLS = ['h2', 'http/1.1']
 /** Largest message of a call, in bytes. */
 const MOST_MESSAGE = 64 * 1024 * 1024
 /** Connections at once. */
@@ -63,6 +64,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     {
       ...secureOptions(identity, roots),
       allowHTTP1: true,
+      // Of a list Node would keep a copy for each connection, and with it the 64 KiB from which that copy is cut.
+      ALPNCallback: ({ protocols }) => PROTOCOLS.find((one) => protocols.includes(one)),
       requestCert: true,
       // Without a certificate one may ask for health and join; each call looks at who asks.
       rejectUnauthorized: false,
