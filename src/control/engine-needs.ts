@@ -22,9 +22,12 @@ export class EngineNeeds {
     return [...this.#needs.values()].filter((need) => need > 0).length > 1
   }
 
-  reported(engine: string, need: number): void {
+  /** False where it is what was known of the engine. */
+  reported(engine: string, need: number): boolean {
     this.#expected.delete(engine)
+    const isNew = this.#needs.get(engine) !== need
     this.#needs.set(engine, need)
+    return isNew
   }
 
   /** The engine has a request that waits, and can report it only when it knows the function. */

@@ -172,11 +172,13 @@ export class FunctionController {
 
   /** An engine's report of requests under way. */
   demand(engine: string, report: DemandReport, now: number): void {
+    const joins = !this.#ledger.engines.includes(engine)
     this.#ledger.addEngine(engine)
     this.#requests += report.begun
-    this.#needs.reported(engine, report.waiting + report.inFlight)
+    const isNew = this.#needs.reported(engine, report.waiting + report.inFlight)
     this.#autoscaler.record(now, this.#needs.total, report.begun)
-    this.#share()
+    // Slots are shared already by needs that are the same.
+    if (isNew || joins) this.#share()
     if (report.waiting === 0) return
     this.#startSoon()
     this.#tellFailure(engine, now)
@@ -260,6 +262,7 @@ export class FunctionController {
 
   /** Requests wait that came after all engines were told that nothing starts. */
   #tellFailure(engine: string, now: number): void {
+    if (this.#ledger.serves) return
     const failure = this.#current.set.failure()
     if (failure === null || failure.retryAt <= now || this.#isServed) return
     this.#hooks.send(engine, { type: 'failing', key: this.key, ...failure })

@@ -152,10 +152,11 @@ export class PlacedSet implements InstanceSet {
       share.count++
       this.#account(share)
     }
-    this.#leave(
-      shares.filter(({ place }) => place.draining),
-      staying.reduce((sum, { count, ready }) => sum + Math.min(count, ready), 0),
-    )
+    if (staying.length < this.#shares.size)
+      this.#leave(
+        shares.filter(({ place }) => place.draining),
+        staying.reduce((sum, { count, ready }) => sum + Math.min(count, ready), 0),
+      )
     for (const share of this.#shares.values()) this.#tell(share)
     this.#lack(reason)
   }
@@ -173,8 +174,9 @@ export class PlacedSet implements InstanceSet {
   }
 
   #tell(share: Share): void {
-    this.#account(share)
+    // What became of its instances otherwise is accounted as it happens.
     if (share.told === share.count) return
+    this.#account(share)
     share.told = share.count
     if (!this.#parts.external || share.count > 0) share.set.setDesired(share.count)
     else {

@@ -49,6 +49,12 @@ export class SlotLedger {
     return this.#engines
   }
 
+  /** Whether there is an instance that takes requests. */
+  get serves(): boolean {
+    for (const { retiring } of this.#instances.values()) if (!retiring) return true
+    return false
+  }
+
   /** Its requests are for the function as well, from now on. */
   addEngine(engine: string): void {
     if (!this.#engines.includes(engine)) this.#engines.push(engine)

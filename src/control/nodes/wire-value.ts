@@ -23,15 +23,22 @@ export function fromWire(text: string, blob: (hash: string) => Uint8Array | unde
   return revived(JSON.parse(text), blob, 0)
 }
 
-// JSON.stringify asks a Buffer for its toJSON before a replacer sees it, so values are copied by hand.
+// JSON.stringify asks a Buffer for its toJSON before a replacer sees it, so what holds bytes is copied by hand, and nothing else.
 function plain(value: unknown, blob: (content: Uint8Array) => string): unknown {
   if (value instanceof Uint8Array) {
     if (value.length >= BLOB_BYTES) return { $blob: blob(value) }
     return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') }
   }
-  if (Array.isArray(value)) return value.map((item) => plain(item, blob))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item, blob)]))
+  let copy: unknown[] | Record<string, unknown> | null = null
+  for (const key in value) {
+    const item = value[key as keyof typeof value]
+    const own = plain(item, blob)
+    if (own === item) continue
+    copy ??= Array.isArray(value) ? [...value] : { ...value }
+    Reflect.set(copy, key, own)
+  }
+  return copy ?? value
 }
 
 function revived(value: unknown, blob: (hash: string) => Uint8Array | undefined, depth: number): unknown {
