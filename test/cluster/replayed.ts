@@ -14,7 +14,7 @@ import { MAIN } from '../start-mesh.ts'
 import { differences, lasting, livingInstances, nodeProcesses, type Told } from './truth.ts'
 
 /** Asking costs CPU time that the cluster needs: three commands of about 0.3 s. In milliseconds. */
-const PAUSE_MS = 3_000
+const PAUSE_MS = 6_000
 /** After the last answer the counters of engines come in. In milliseconds. */
 const SETTLE_MS = 10_000
 
@@ -28,6 +28,7 @@ const { values } = parseArgs({
 })
 
 let samples = 0
+let unanswered = 0
 let passing = 0
 let wrong: string[] = []
 let told: Told | null = null
@@ -57,14 +58,21 @@ const { invocations } = JSON.parse(readFileSync(join(String(values.out), 'summar
 if (counted > invocations.sent)
   untrue.add(`${counted} requests were told of, and ${invocations.sent} were sent`)
 console.log(
-  `get nodes|functions|instances: asked ${samples} times; up to ${most} instances and ${counted} of ${invocations.sent} requests were told of; ${passing} differences passed by the next time, ${untrue.size} lasted`,
+  `get nodes|functions|instances: asked ${samples} times; up to ${most} instances and ${counted} of ${invocations.sent} requests were told of, ${unanswered} times without an answer; ${passing} differences passed by the next time, ${untrue.size} lasted`,
 )
 for (const one of untrue) console.log(`UNTRUE: ${one}`)
 process.exitCode = code !== 0 || untrue.size > 0 ? 1 : 0
 
 async function sample(): Promise<void> {
   const before = livingInstances(nodes)
-  const answers = await Promise.all([get('nodes'), get('functions'), get('instances')])
+  const answers: unknown[] = []
+  try {
+    for (const kind of ['nodes', 'functions', 'instances']) answers.push(await get(kind))
+  } catch (error) {
+    unanswered++
+    untrue.add(`not answered: ${(error as { stderr?: string }).stderr?.trim() || (error as Error).message}`)
+    return
+  }
   told = { nodes: answers[0], functions: answers[1], instances: answers[2] } as Told
   const now = differences(told, before, livingInstances(nodes))
   const still = lasting(wrong, now)

@@ -88,7 +88,11 @@ export function untilReady(
       resolve({ ok: false, problem: errors.trim().replaceAll(/\s*\n\s*/g, '; ') || how })
     }
     child.on('error', (error) => failed(error.message))
-    child.on('close', (code, signal) => failed(`it ended with ${signal ?? code}`))
+    child.on('close', (code, signal) => {
+      // What it said before it was killed is not why it failed.
+      if (signal !== null) errors = ''
+      failed(`it ended with ${signal ?? code}`)
+    })
   })
 }
 

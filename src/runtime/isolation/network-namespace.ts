@@ -87,14 +87,24 @@ export async function makeNamespace(
   const said = await untilReady(child, READY_MS)
   rmSync(filter, { force: true })
   if (!said.ok) return { ok: false, problem: `a network namespace: ${said.problem}` }
-  const network = openSync(`/proc/${child.pid}/ns/net`, 'r')
-  const ipc = openSync(`/proc/${child.pid}/ns/ipc`, 'r')
-  child.stdin!.end()
+  const files: number[] = []
   const close = () => {
-    closeSync(network)
-    closeSync(ipc)
+    for (const file of files.splice(0)) closeSync(file)
   }
-  return { ok: true, namespace: { network, ipc, interfaceName: name, sidecar, instance, close } }
+  try {
+    const open = (kind: string) => {
+      files.push(openSync(`/proc/${child.pid}/ns/${kind}`, 'r'))
+      return files.at(-1)!
+    }
+    const [network, ipc] = [open('net'), open('ipc')]
+    return { ok: true, namespace: { network, ipc, interfaceName: name, sidecar, instance, close } }
+  } catch (error) {
+    // Whoever ends processes at random may have ended this one.
+    close()
+    return { ok: false, problem: `a network namespace: ${(error as Error).message}` }
+  } finally {
+    child.stdin!.end()
+  }
 }
 
 /** The ports from which engines connect: "32768-60999". */
