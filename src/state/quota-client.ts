@@ -64,7 +64,8 @@ export class QuotaClient {
   readonly #waiters = new QuotaWaiters()
   readonly #toAsk = new Set<QuotaHolding>()
   #settlements: QuotaSettlement[] = []
-  readonly #sent = new Map<number, { at: number; holdings: QuotaHolding[] }>()
+  /** `passed`: others have been sent since; it may be answered yet. */
+  readonly #sent = new Map<number, { at: number; holdings: QuotaHolding[]; passed: boolean }>()
   readonly #roundTrips: number[] = []
   #serial = 1
   #arrivals = 0
@@ -118,7 +119,7 @@ export class QuotaClient {
     const serial = this.#serial++
     const settlements = this.#settlements
     this.#settlements = []
-    if (asks.length > 0) this.#sent.set(serial, { at: now, holdings })
+    if (asks.length > 0) this.#sent.set(serial, { at: now, holdings, passed: false })
     this.counters.asks += asks.length
     this.#hooks.send({ serial, roundTripMs: Math.max(0, ...this.#roundTrips), settlements, asks })
   }
@@ -145,9 +146,11 @@ export class QuotaClient {
   tick(): void {
     const now = this.#hooks.clock()
     for (const holding of this.#leased) this.#settle(holding, now, false)
-    for (const [serial, { at, holdings }] of this.#sent) {
-      if (now - at < (this.#silent ? SILENT_ASK_MS : WAIT_MS)) continue
-      this.#sent.delete(serial)
+    for (const [serial, sent] of this.#sent) {
+      const { at, holdings, passed } = sent
+      if (now - at >= WAIT_MS) this.#sent.delete(serial)
+      if (passed || now - at < (this.#silent ? SILENT_ASK_MS : WAIT_MS)) continue
+      sent.passed = true
       this.#silent = true
       this.counters.unanswered += holdings.length
       for (const holding of holdings) {
