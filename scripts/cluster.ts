@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'mayfly-cluster-'))
 const CONFIG = join(folder, 'control', 'admin.json')
 const network = process.platform === 'linux' && process.getuid?.() === 0 ? Network.open(process.pid) : null
 const roles: { name: string; process: ChildProcess }[] = []
-let isEnding = false
+let ending: Promise<void> | null = null
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void end(null, 0))
 try {
@@ -97,7 +97,7 @@ function start(name: string, words: readonly string[]): void {
     for (const line of lines) process.stderr.write(`${name}: ${line}\n`)
   })
   child.on('exit', (code, signal) => {
-    if (!isEnding) void end(`${name} ended by itself (${signal ?? code})`, 1)
+    if (ending === null) void end(`${name} ended by itself (${signal ?? code})`, 1)
   })
   roles.push({ name, process: child })
 }
@@ -122,16 +122,19 @@ function say(text: string): void {
 /** Ends the roles, the last first, and takes away what was made for them. */
 async function end(problem: string | null, status: number): Promise<never> {
   if (problem !== null) process.stderr.write(`cluster: ${problem}\n`)
-  if (!isEnding) {
-    isEnding = true
-    for (const { process: child } of roles.toReversed()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue
-      const exit = once(child, 'exit')
-      child.kill('SIGTERM')
-      await exit
-    }
-    network?.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  ending ??= endRoles()
+  // Whoever else wants it to end waits for that as well.
+  await ending
   process.exit(status)
+}
+
+async function endRoles(): Promise<void> {
+  for (const { process: child } of roles.toReversed()) {
+    if (child.exitCode !== null || child.signalCode !== null) continue
+    const exit = once(child, 'exit')
+    child.kill('SIGTERM')
+    await exit
+  }
+  network?.close()
+  rmSync(folder, { recursive: true, force: true })
 }

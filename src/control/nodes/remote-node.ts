@@ -259,7 +259,8 @@ export class RemoteNode implements MeshNode {
   /** Cut off, the node lets another engine take over what this one had, unless it knows that it was heard. */
   async #settle(engine: string): Promise<void> {
     while (this.attached && this.#ended.has(engine))
-      if ((await this.ask({ kind: 'engine-ended', engine })) === true) this.#forget(engine)
+      // None comes in time: it is asked again.
+      if ((await this.ask({ kind: 'engine-ended', engine })) !== undefined) this.#forget(engine)
   }
 
   #forget(engine: string): void {
