@@ -49,9 +49,31 @@ test('what control has heard of is inherited by nobody', () => {
   begin()
   memory.told('b', endpoints('shop/cart', 1))
   assert.deepEqual(memory.cutOff(), [])
-  begin()
+})
+
+test('what died while control was away it is told of, and until it has heard of it, it may be cut off again', () => {
+  const memory = new EngineMemory()
+  memory.told('a', endpoints('shop/cart', 2))
+  memory.died('a', false)
+  assert.deepEqual(memory.attached(), [{ engine: 'a', endpoints: [endpoints('shop/cart', 2)] }])
+  // Control takes it for alive until it hears of its death.
+  memory.told('a', endpoints('shop/cart', 1))
+  memory.reported('b')
+  assert.deepEqual(memory.cutOff(), [{ engine: 'b', messages: [endpoints('shop/cart', 2)] }])
+  assert.deepEqual(memory.attached(), [])
+  memory.died('b', false)
+  assert.deepEqual(memory.attached(), [{ engine: 'b', endpoints: [endpoints('shop/cart', 2)] }])
+  memory.heard('b')
+  assert.deepEqual(memory.cutOff(), [])
+})
+
+test('a stream that comes to nothing takes nothing from who starts after it', () => {
+  const memory = new EngineMemory()
+  memory.told('a', endpoints('shop/cart', 2))
+  memory.died('a', false)
   memory.attached()
   assert.deepEqual(memory.cutOff(), [])
+  assert.deepEqual(memory.inherit('b'), [endpoints('shop/cart', 2)])
 })
 
 test('what was taken back is held until the engine says that it uses it no more', () => {

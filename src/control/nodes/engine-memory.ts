@@ -8,9 +8,9 @@ export class EngineMemory {
   /** By engine, then by function: what it may use. */
   readonly #endpoints = new Map<string, Map<string, Endpoints>>()
   /** What dead engines had the use of, that nobody has yet. */
-  #orphaned: Map<string, Endpoints>[] = []
+  #orphaned: Legacy[] = []
   /** The same, where control was told of the death. Until it says that it has heard of it, it may be cut off. */
-  #reported: { engine: string; own: Map<string, Endpoints> }[] = []
+  #reported: Legacy[] = []
   /** Engines that were told of to control and have been given nothing yet. */
   readonly #waiting = new Set<string>()
   readonly #identities = new Map<string, Identities['upsert'][number]>()
@@ -19,6 +19,7 @@ export class EngineMemory {
 
   /** An engine is told something. */
   told(engine: string, message: ToEngine): void {
+    if (this.#reported.some((one) => one.engine === engine)) return
     if (message.type === 'endpoints') {
       // It has heard of the engine, and so of the one before it.
       if (this.#waiting.delete(engine)) this.#reported.shift()
@@ -68,7 +69,7 @@ export class EngineMemory {
     this.#waiting.delete(engine)
     if (!own || own.size === 0) return
     if (isTold) this.#reported.push({ engine, own })
-    else this.#orphaned.push(own)
+    else this.#orphaned.push({ engine, own })
   }
 
   /** A new engine, of which the control plane was told; it is to say what the engine may use. */
@@ -84,7 +85,7 @@ export class EngineMemory {
 
   /** The control plane is out of reach: gives what new engines take over, of whom it has surely heard nothing. */
   cutOff(): { engine: string; messages: ToEngine[] }[] {
-    this.#orphaned = [...this.#orphaned, ...this.#reported.splice(0).map(({ own }) => own)]
+    this.#orphaned.push(...this.#reported.splice(0))
     const heirs = [...this.#waiting].map((engine) => ({ engine, messages: this.inherit(engine) }))
     this.#waiting.clear()
     return heirs
@@ -92,7 +93,7 @@ export class EngineMemory {
 
   /** A new engine takes over what a dead one had: its requests have ended with it. */
   inherit(engine: string): ToEngine[] {
-    const own = this.#orphaned.shift()
+    const { own } = this.#orphaned.shift() ?? { own: null }
     if (!own) return []
     // What the dead one was still using has ended with it.
     for (const { endpoints } of own.values()) for (const one of endpoints) delete one.held
@@ -100,11 +101,14 @@ export class EngineMemory {
     return [...own.values()]
   }
 
-  /** The control plane is back, and hears of every engine what it has: what nobody took over is its to share. */
-  attached(): void {
-    this.#orphaned = []
-    this.#reported = []
-    this.#waiting.clear()
+  /**
+   * A stream to the control plane begins, which may come to nothing: gives the dead engines of which it is told, as of those that
+   * live, what they had. From then on they count as reported.
+   */
+  attached(): { engine: string; endpoints: Endpoints[] }[] {
+    const told = this.#orphaned.splice(0)
+    this.#reported.push(...told)
+    return told.map(({ engine, own }) => ({ engine, endpoints: [...own.values()] }))
   }
 
   noteDemand(engine: string, message: FromEngine): void {
@@ -126,6 +130,12 @@ export class EngineMemory {
     this.#demand.clear()
     return messages
   }
+}
+
+/** What an engine had, by function. */
+interface Legacy {
+  engine: string
+  own: Map<string, Endpoints>
 }
 
 /** Of what is taken back an engine says when it uses it no more: until then it is held. */

@@ -77,11 +77,12 @@ export class NodeAgent {
 
   // ---- the control plane ----
 
-  /** There is a stream to the control plane: says who is there. */
+  /** A stream to the control plane begins, which may come to nothing: says who is there, and what the dead have left. */
   attach(send: (report: Report) => void): void {
     this.#send = send
-    this.#hello()
-    this.#memory.attached()
+    const dead = this.#memory.attached()
+    this.#hello(dead)
+    for (const { engine } of dead) this.#reportDeath(engine, 'it ended while the control plane was away')
     for (const message of this.#memory.takeDemand()) this.#reportEngine(message.engine, message.message)
   }
 
@@ -147,7 +148,7 @@ export class NodeAgent {
     this.#send?.(report)
   }
 
-  #hello(): void {
+  #hello(dead: ReturnType<EngineMemory['attached']> = []): void {
     const { plan, version, zone, cpus, memoryBytes, gateway } = this.#options
     const { address } = this.#local
     const engines = this.#local.pids().filter(({ engine }) => this.#local.engines().includes(engine))
@@ -166,10 +167,13 @@ export class NodeAgent {
       held: this.#blobs.hashes(),
       functions: this.#state.functions(),
       digests: this.#state.digests(),
-      engines: engines.map(({ engine, pid }) => ({
+      engines: [
+        ...engines.map(({ engine, pid }) => ({ engine, pid, endpoints: this.#memory.endpoints(engine) })),
+        ...dead.map((one) => ({ ...one, pid: 0 })),
+      ].map(({ engine, pid, endpoints }) => ({
         engine,
         pid: pid ?? 0,
-        endpoints: this.#memory.endpoints(engine).map((message) => toWire(message, String)),
+        endpoints: endpoints.map((message) => toWire(message, String)),
       })),
       instances: this.#sets.states(),
     }
@@ -241,6 +245,10 @@ export class NodeAgent {
 
   #engineDied(engine: string, how: string): void {
     this.#memory.died(engine, this.#send !== null)
+    this.#reportDeath(engine, how)
+  }
+
+  #reportDeath(engine: string, how: string): void {
     this.#report({ case: 'engineEnded', value: { engine, how } })
   }
 

@@ -77,3 +77,17 @@ test('where it did not say so before it was cut off, its next words are waited f
   node.attach(stream, hello('n-1'))
   assert.deepEqual(happened, ['ended n-0', 'found n-1 with 1', 'died n-0'])
 })
+
+test('what a dead engine has left is its own until its node, which tells of it once more, has said that it is free', async () => {
+  const { node, stream, happened, questions } = attached()
+  node.receive(ended('n-0'))
+  node.detach(stream)
+  node.attach(stream, hello('n-0'))
+  node.receive(ended('n-0'))
+  await new Promise(setImmediate)
+  assert.deepEqual(happened, ['ended n-0', 'found n-0 with 1', 'ended n-0'])
+  const answer = { id: questions().at(-1)!.id!, value: 'true' }
+  node.receive(create(FromNodeSchema, { what: { case: 'answer', value: answer } }))
+  await new Promise(setImmediate)
+  assert.equal(happened.at(-1), 'died n-0')
+})

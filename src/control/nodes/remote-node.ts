@@ -280,7 +280,11 @@ export class RemoteNode implements MeshNode {
     }
     for (const one of there)
       if (!this.#engines.has(one.engine)) this.#events.found?.(one.engine, endpointsOf(one))
-    for (const engine of [...this.#ended.keys()]) this.#forget(engine)
+    for (const engine of [...this.#ended.keys()]) {
+      // Its node says once more that it has ended, and what it has left.
+      if (names.has(engine)) this.#ended.delete(engine)
+      else this.#forget(engine)
+    }
     for (const one of there) this.#engineUp(one)
   }
 
