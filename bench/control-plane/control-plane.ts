@@ -61,8 +61,9 @@ export async function controlPlane({ children, say }: BenchRun): Promise<Row[]> 
       await plane.apply(functionManifests(0, size.functions))
       await measure(plane, fleet, firstSync)
     } finally {
-      await children.stop(plane.child)
+      // Nodes whose control plane is gone are a failure of the bench.
       await children.stop(fleet.child)
+      await children.stop(plane.child)
     }
   }
 
