@@ -13,6 +13,8 @@ export type PolicyChanges = {
   readonly perSecond: number
   /** Nodes that were told of a change. */
   readonly nodesTold: readonly number[]
+  /** As `lags`, of the changes of the first seconds, in which the control plane's code is still being compiled. */
+  readonly firstLags: readonly number[]
 }
 
 type Change = { key: string; sent: number; returned: number }
@@ -20,6 +22,8 @@ type Change = { key: string; sent: number; returned: number }
 /** How often changes are sent, in milliseconds. */
 const STEP_MS = 10
 const LATE_MS = 3_000
+/** How long the first seconds are. */
+const FIRST_SECONDS = 3
 
 /** Changes policies of functions in turn, so many a second whatever becomes of the earlier ones, each by a request of its own. */
 export async function changePolicies(
@@ -29,6 +33,18 @@ export async function changePolicies(
   perSecond: number,
   seconds: number,
 ): Promise<PolicyChanges> {
+  const first = await changeSteadily(plane, fleet, functions, perSecond, FIRST_SECONDS)
+  const { took, ...judged } = await changeSteadily(plane, fleet, functions, perSecond, seconds)
+  return { ...judged, perSecond: (perSecond * seconds) / took, firstLags: first.lags }
+}
+
+async function changeSteadily(
+  plane: Plane,
+  fleet: Fleet,
+  functions: number,
+  perSecond: number,
+  seconds: number,
+) {
   await fleet.learned(null)
   const count = perSecond * seconds
   const begin = now()
@@ -41,22 +57,27 @@ export async function changePolicies(
   const done = await Promise.all(changes)
   const took = (now() - begin) / 1000
   await pause(LATE_MS)
-  return { ...judge(done, await fleet.learned(null)), perSecond: count / took }
+  return { ...judge(done, await fleet.learned(null)), took }
 }
+
+let serial = 0
 
 async function change(plane: Plane, number: number, functions: number): Promise<Change> {
   const name = `f${number % functions}`
   const last = RULES.at(-1)!
   const rules = [
     ...RULES.slice(0, -1),
-    { ...last, when: { header: 'x-tenant', values: [TENANT, `t${number}`] } },
+    { ...last, when: { header: 'x-tenant', values: [TENANT, `t${serial++}`] } },
   ]
   const sent = now()
   await plane.apply([authorization(name, rules)])
   return { key: `${NAMESPACE}/${name}`, sent, returned: now() }
 }
 
-function judge(changes: readonly Change[], learned: readonly Learned[]): Omit<PolicyChanges, 'perSecond'> {
+function judge(
+  changes: readonly Change[],
+  learned: readonly Learned[],
+): Omit<PolicyChanges, 'perSecond' | 'firstLags'> {
   const told = Map.groupBy(learned, ({ key }) => key)
   const byKey = Map.groupBy(changes, ({ key }) => key)
   const lags: number[] = []

@@ -33,8 +33,8 @@ interface Pending {
   resolve(outcome: Outcome): void
 }
 
-/** Requests taken together at most: they share one compilation and one commit. */
-const MOST_TOGETHER = 256
+/** Requests taken together at most: they share one compilation and one commit, and hold up for that long whoever waits for something else. */
+const MOST_TOGETHER = 64
 /** Requests that may wait; one more is refused. */
 const MOST_WAITING = 10_000
 
