@@ -6,7 +6,8 @@ import { after, beforeEach, test } from 'node:test'
 import { openSqliteStore } from '../store/sqlite-store.ts'
 import type { Change, Commit, Store, Watcher } from '../store/store.ts'
 import { readAudit } from './audit-log.ts'
-import { type Outcome, ResourceStore } from './resource-store.ts'
+import type { Outcome } from './request-queue.ts'
+import { ResourceStore } from './resource-store.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-follow-'))
 const ASKER = { who: 'anna', from: '127.0.0.1' }

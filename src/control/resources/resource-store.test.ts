@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import type { CompiledMesh } from '../compile-mesh.ts'
+import { type CompiledMesh, compileMesh } from '../compile-mesh.ts'
 import { openSqliteStore } from '../store/sqlite-store.ts'
 import type { Store } from '../store/store.ts'
 import { readAudit } from './audit-log.ts'
+import { wholeResource } from './compact-resource.ts'
 import { resourceKey } from './kept-resource.ts'
-import { type Outcome, ResourceStore } from './resource-store.ts'
+import type { Outcome } from './request-queue.ts'
+import { ResourceStore } from './resource-store.ts'
 import { readRevisions } from './service-revisions.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-resources-'))
@@ -118,6 +120,36 @@ describe('resources', () => {
         refusal(await apply([policy('p', ['PUT'], { resourceVersion: version })])).kind,
         'conflict',
       )
+    })
+  })
+
+  test('leave no trace where they are refused or only tried: what stands is compiled as if they had never come', async () => {
+    const nowhere = {
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'VirtualService',
+      metadata: { name: 'v', namespace: 'shop' },
+      spec: { hosts: ['cart'], http: [{ route: [{ destination: { host: 'nowhere' } }] }] },
+    }
+    await closing(await open(), async ({ apply, remove, resources }) => {
+      actions(await apply([service('cart'), policy('p', ['GET'])]))
+      const outcomes = await Promise.all([
+        apply([policy('p', ['POST'])]),
+        apply([nowhere]),
+        apply([policy('p', ['PUT'], { resourceVersion: '1' }), policy('q', ['PUT'])]),
+        apply([policy('all', ['TRACE']), service('other')], true),
+        apply([service('late'), policy('p', [''])]),
+        remove('AuthorizationPolicy', 'none'),
+        apply([service('third')]),
+      ])
+      const kinds = outcomes.map((one) => (one.ok ? 'done' : one.refused.kind))
+      assert.deepEqual(kinds, ['done', 'invalid', 'conflict', 'done', 'invalid', 'missing', 'done'])
+      const there = Array.from(resources.kept.values(), ({ resource }) => wholeResource(resource))
+      assert.deepEqual(there.map(({ metadata }) => metadata.name).sort(), ['cart', 'p', 'third'])
+      actions(await apply([policy('p', ['DELETE'])]))
+      const anew = compileMesh(Array.from(resources.kept.values(), ({ resource }) => wholeResource(resource)))
+      assert.ok(anew.ok)
+      assert.deepEqual([...resources.mesh.functions], [...anew.mesh.functions])
+      assert.deepEqual([...resources.mesh.policies], [...anew.mesh.policies])
     })
   })
 

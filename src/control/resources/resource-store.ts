@@ -8,6 +8,7 @@ import { AuditLog } from './audit-log.ts'
 import { type Asker, batchChanges, stamp } from './batch-changes.ts'
 import { EntryFollower } from './entry-follower.ts'
 import { compactKept, type KeptResource, RESOURCES, readStored } from './kept-resource.ts'
+import { type Outcome, type Pending, RequestQueue } from './request-queue.ts'
 import { planRequest, type Refused, type Request, type ResourceChange } from './resource-change.ts'
 import { editsOf, ResourceDraft } from './resource-draft.ts'
 import { revisionsNamed, type ServiceRevision } from './service-revisions.ts'
@@ -24,20 +25,6 @@ export interface ResourceStoreOptions {
   failed?(error: Error): void
 }
 
-export type Outcome = { ok: true; changes: ResourceChange[] } | { ok: false; refused: Refused }
-
-interface Pending {
-  request: Request
-  asker: Asker
-  dryRun: boolean
-  resolve(outcome: Outcome): void
-}
-
-/** Requests taken together at most: they share one compilation and one commit, and hold up for that long whoever waits for something else. */
-const MOST_TOGETHER = 64
-/** Requests that may wait; one more is refused. */
-const MOST_WAITING = 10_000
-
 /** All resources of a mesh, durable, and what they compile to. A request changes all that it names, or nothing. */
 export class ResourceStore {
   readonly #store: Store
@@ -47,13 +34,12 @@ export class ResourceStore {
   /** Of all that is kept. */
   readonly #inputs: MeshInputs
   #mesh: CompiledMesh
-  readonly #waiting: Pending[] = []
+  readonly #queue = new RequestQueue((batch) => this.#inTurn(() => this.#serve(batch)))
   readonly #watchers = new Set<(changes: readonly ResourceChange[]) => void>()
   /** While another control plane leads. */
   #follower: EntryFollower | null = null
   /** What the store holds may be something else than what is in force: a commit's outcome is not known. */
   #unsure = false
-  #working = false
   /** Batches and what others wrote are brought into force one after the other. */
   #turn: Promise<void> = Promise.resolve()
 
@@ -128,33 +114,13 @@ export class ResourceStore {
 
   /** Resolves when the change is on disk and was given to `changed`; a dry run stops short of both. */
   request(request: Request, asker: Asker, dryRun = false): Promise<Outcome> {
-    if (this.#waiting.length >= MOST_WAITING)
-      return Promise.resolve({
-        ok: false,
-        refused: { kind: 'unavailable', message: `${MOST_WAITING} changes wait already` },
-      })
-    return new Promise((resolve) => {
-      this.#waiting.push({ request, asker, dryRun, resolve })
-      if (!this.#working) void this.#work()
-    })
+    return this.#queue.push(request, asker, dryRun)
   }
 
   /** Tells of every change once it is in force; gives what ends the watch. */
   watch(changed: (changes: readonly ResourceChange[]) => void): () => void {
     this.#watchers.add(changed)
     return () => this.#watchers.delete(changed)
-  }
-
-  async #work(): Promise<void> {
-    this.#working = true
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MOST_TOGETHER)
-      await this.#inTurn(() => this.#serve(batch)).catch((error: Error) => {
-        const refused: Refused = { kind: 'unavailable', message: error.message }
-        for (const pending of batch) pending.resolve({ ok: false, refused })
-      })
-    }
-    this.#working = false
   }
 
   #inTurn(work: () => void | Promise<void>): Promise<void> {
@@ -179,14 +145,15 @@ export class ResourceStore {
 
   /** Brings into force what is in the store, where it is not yet. */
   #take(events: readonly Event[]): void {
-    this.#drafting((draft) => {
+    const taken = this.#drafting((draft) => {
       const changes = storeDifference(draft, events)
-      if (changes.length === 0) return
+      if (changes.length === 0) return null
       const compiled = this.#compile(draft, changes)
       if (!compiled.ok)
         throw new StoreError('damaged', `what is stored does not compile: ${compiled.errors[0]!.message}`)
-      this.#bringIntoForce({ kept: draft.whole(), ...compiled }, changes)
+      return { changes, kept: draft.whole(), ...compiled }
     })
+    if (taken) this.#bringIntoForce(taken, taken.changes)
   }
 
   #bringIntoForce(
