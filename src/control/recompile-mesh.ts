@@ -36,7 +36,8 @@ export function recompileMesh(
 ): Recompilation {
   const touched = edits.flatMap(({ before: was, after: is }) => [...servedOf(was), ...servedOf(is)])
   const modules = modulesOf(before, inputs, touched)
-  if (modules === null || touched.some((one) => concernsAll(one, before, inputs))) {
+  const concernAll = edits.some(makesOthers) || touched.some((one) => concernsAll(one, before, inputs))
+  if (modules === null || concernAll) {
     const compiled = compileMesh([...all()], overrides)
     return compiled.ok ? { ...compiled, difference: meshDifference(before, compiled.mesh) } : compiled
   }
@@ -93,6 +94,13 @@ function concernsAll({ kind, metadata }: Resource, { config }: CompiledMesh, inp
   // A route may lead to a function that comes or goes.
   if (kind === 'Service') return isRouted(inputs)
   return kind === 'MeshConfig' || ROUTING.has(kind) || metadata.namespace === config.rootNamespace
+}
+
+/** Functions stand in the order of their Services: what a Service makes beside itself would come in between. */
+function makesOthers({ before, after }: ResourceEdit): boolean {
+  if (before === null || after === null) return false
+  const [was, is] = [before, after].map((one) => servedOf(one).filter(isFunction).map(keyOf).join())
+  return was !== is
 }
 
 function isRouted(inputs: MeshInputs): boolean {
