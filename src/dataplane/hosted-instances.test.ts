@@ -48,6 +48,18 @@ test('a request that comes before the word of its instance waits for that, for a
   assert.deepEqual(cancelled.heard, [])
 })
 
+test('nobody waits for an instance that was here and is gone, unless it is back', () => {
+  const hosted = new HostedInstances()
+  hosted.update([here('a'), here('b')])
+  hosted.update([here('b')])
+  const [late, back] = [waiter(), waiter()]
+  hosted.source('a').acquire(late)
+  assert.deepEqual(late.heard, [{ kind: 'unreachable', addresses: 'the instance a' }])
+  hosted.update([here('a'), here('b')])
+  hosted.source('a').acquire(back)
+  assert.equal((back.heard[0] as Endpoint).id, 'a')
+})
+
 test('an instance that refuses a connection is not tried again here', () => {
   const hosted = new HostedInstances()
   hosted.update([here('a')])

@@ -1,6 +1,6 @@
 import type { Circuit } from './circuit.ts'
 import { type Endpoint, newEndpoint, retire } from './endpoint.ts'
-import type { Waiter } from './endpoint-set.ts'
+import type { Waiter, WaitRefusal } from './endpoint-set.ts'
 import type { HostedSlice } from './node-messages.ts'
 import type { Outcome } from './outlier-detector.ts'
 
@@ -8,6 +8,8 @@ import type { Outcome } from './outlier-detector.ts'
 const WAIT_MS = 2_000
 /** Requests that may wait so, in all. */
 const MOST_WAITING = 1_024
+/** Instances that were here and are gone, of which this is remembered: nobody waits for them. */
+const MOST_GONE = 256
 
 /** From where an exchange takes its instance. */
 export interface EndpointSource {
@@ -28,6 +30,8 @@ export interface EndpointSource {
 export class HostedInstances {
   readonly #instances = new Map<string, Endpoint>()
   readonly #waiting = new Map<Waiter, { id: string; timer: NodeJS.Timeout }>()
+  /** The latest last. */
+  readonly #gone = new Set<string>()
 
   update(slices: readonly HostedSlice[]): void {
     const before = new Map(this.#instances)
@@ -36,8 +40,16 @@ export class HostedInstances {
       const { id, host, port } = slice
       this.#instances.set(id, before.get(id) ?? newEndpoint({ id, host, port, slots: null }))
       before.delete(id)
+      this.#gone.delete(id)
     }
-    for (const endpoint of before.values()) retire(endpoint)
+    for (const endpoint of before.values()) {
+      retire(endpoint)
+      this.#gone.add(endpoint.id)
+    }
+    for (const id of this.#gone) {
+      if (this.#gone.size <= MOST_GONE) break
+      this.#gone.delete(id)
+    }
     for (const [waiter, { id }] of this.#waiting) {
       const endpoint = this.#instances.get(id)
       if (!endpoint) continue
@@ -52,6 +64,7 @@ export class HostedInstances {
       acquire: (waiter) => {
         const endpoint = this.#instances.get(id)
         if (endpoint) grant(endpoint, waiter)
+        else if (this.#gone.has(id)) waiter.refused(notHere(id))
         else this.#wait(id, waiter)
       },
       cancel: (waiter) => this.#stopWaiting(waiter),
@@ -92,15 +105,19 @@ export class HostedInstances {
   }
 
   #giveUp(waiter: Waiter): void {
-    const id = this.#waiting.get(waiter)?.id
+    const { id } = this.#waiting.get(waiter)!
     this.#stopWaiting(waiter)
-    waiter.refused({ kind: 'unreachable', addresses: `the instance ${id}` })
+    waiter.refused(notHere(id))
   }
 
   #stopWaiting(waiter: Waiter): void {
     clearTimeout(this.#waiting.get(waiter)?.timer)
     this.#waiting.delete(waiter)
   }
+}
+
+function notHere(id: string): WaitRefusal {
+  return { kind: 'unreachable', addresses: `the instance ${id}` }
 }
 
 function grant(endpoint: Endpoint, waiter: Waiter): void {

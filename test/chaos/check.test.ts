@@ -14,7 +14,7 @@ const fault = (begin: number, end: number, more: Partial<FaultRecord> = {}): Fau
   begin,
   end,
   disturbs: true,
-  killsEngines: false,
+  leavesRequests: false,
   ...more,
 })
 const request = (id: string, begin: number, end: number, status = 200, key = 'f') => ({
@@ -61,7 +61,7 @@ test('a limit that nobody can count denies; that is no failure while control is 
 test('requests at once at an instance count, unless their engine may be dead', () => {
   const functions = [...ran('a', 0, 100), ...ran('b', 50, 80)]
   assert.match(violations({ functions })[0]!, /2 requests at once/)
-  assert.equal(violations({ functions, faults: [fault(60, 70, { killsEngines: true })] }).length, 0)
+  assert.equal(violations({ functions, faults: [fault(60, 70, { leavesRequests: true })] }).length, 0)
   assert.equal(violations({ functions: [...ran('a', 0, 100), ...ran('b', 100, 180)] }).length, 0)
 })
 

@@ -46,9 +46,12 @@ function undisturbedFailures({ requests, faults }: History, { recoveryMs, quota 
     )
 }
 
-/** More requests at once at an instance than its limit. What a dead engine left there does not count: nobody could know of it. */
+/**
+ * More requests at once at an instance than its limit. What a dead engine or caller left there does not count: nobody could know of
+ * it, and a program may work on after its client has gone.
+ */
 function exceededConcurrency({ functions, faults }: History, limits: Record<string, number>): string[] {
-  const deaths = faults.filter(({ killsEngines }) => killsEngines)
+  const deaths = faults.filter(({ leavesRequests }) => leavesRequests)
   const worst = new Map<string, string>()
   const ends = new Map<string, number>()
   for (const one of functions) if (one.what === 'end') ends.set(`${one.instance} ${one.id}`, one.at)

@@ -7,7 +7,7 @@ import { instanceProcesses } from './role.ts'
 export interface Fault {
   name: string
   disturbs: boolean
-  killsEngines: boolean
+  leavesRequests: boolean
   /** `within` inflicts another one meanwhile, which is written down by itself. */
   run(cluster: Cluster, random: () => number, within: (fault: Fault) => Promise<void>): Promise<void>
 }
@@ -53,9 +53,9 @@ export async function inflict(
   history: History,
   random: () => number,
 ): Promise<void> {
-  const { name, disturbs, killsEngines } = fault
+  const { name, disturbs, leavesRequests } = fault
   const begin = monotonicMs()
-  const record = { name, begin, end: Number.POSITIVE_INFINITY, disturbs, killsEngines }
+  const record = { name, begin, end: Number.POSITIVE_INFINITY, disturbs, leavesRequests }
   history.faults.push(record)
   cluster.note(`begins: ${name}`)
   await fault.run(cluster, random, (other) => inflict(other, cluster, history, random))
@@ -68,7 +68,7 @@ function killRole(name: RoleName): Fault {
   return {
     name: `kill ${name}`,
     disturbs: !isControl,
-    killsEngines: !isControl,
+    leavesRequests: !isControl,
     async run(cluster, random) {
       const role = cluster.roles.get(name)!
       await role.kill()
@@ -82,7 +82,7 @@ function pauseRole(name: RoleName): Fault {
   return {
     name: `pause ${name}`,
     disturbs: false,
-    killsEngines: false,
+    leavesRequests: false,
     async run(cluster, random) {
       const role = cluster.roles.get(name)!
       role.signal('SIGSTOP')
@@ -96,7 +96,7 @@ function killEngine(name: RoleName): Fault {
   return {
     name: `kill an engine of ${name}`,
     disturbs: true,
-    killsEngines: true,
+    leavesRequests: true,
     async run(cluster, random) {
       const pid = oneOf(cluster.roles.get(name)!.engines(), random)
       if (pid !== undefined) signal(pid, 'SIGKILL')
@@ -109,7 +109,7 @@ function pauseEngine(name: RoleName): Fault {
   return {
     name: `pause an engine of ${name}`,
     disturbs: true,
-    killsEngines: false,
+    leavesRequests: false,
     run: (cluster, random) => paused(oneOf(cluster.roles.get(name)!.engines(), random), random),
   }
 }
@@ -117,7 +117,7 @@ function pauseEngine(name: RoleName): Fault {
 const killInstance: Fault = {
   name: 'kill an instance',
   disturbs: true,
-  killsEngines: false,
+  leavesRequests: true,
   async run(cluster, random) {
     const pid = oneOf(instancePids(cluster), random)
     if (pid !== undefined) signal(pid, 'SIGKILL')
@@ -128,7 +128,7 @@ const killInstance: Fault = {
 const pauseInstance: Fault = {
   name: 'pause an instance',
   disturbs: true,
-  killsEngines: false,
+  leavesRequests: false,
   run: (cluster, random) => paused(oneOf(instancePids(cluster), random), random),
 }
 
@@ -137,7 +137,7 @@ function jumpClock(name: RoleName): Fault {
   return {
     name: `set the clock of ${name} wrong`,
     disturbs: false,
-    killsEngines: false,
+    leavesRequests: false,
     async run(cluster, random) {
       const role = cluster.roles.get(name)!
       role.shiftClock((random() < 0.5 ? -1 : 1) * random() * LONGEST_JUMP_MS)
@@ -152,7 +152,7 @@ function withoutControl(fault: Fault): Fault {
   return {
     name: `kill control: then ${fault.name}`,
     disturbs: false,
-    killsEngines: false,
+    leavesRequests: false,
     async run(cluster, random, within) {
       const control = cluster.roles.get('control')!
       await control.kill()
@@ -168,7 +168,7 @@ function withControlCutOff(fault: Fault): Fault {
   return {
     name: `cut off control: then ${fault.name}`,
     disturbs: false,
-    killsEngines: false,
+    leavesRequests: false,
     async run({ network }, random, within) {
       network!.setConnected('control', false)
       await within(fault)
@@ -183,7 +183,7 @@ function killWithPausedEngine(name: RoleName): Fault {
   return {
     name: `kill ${name} while an engine is paused`,
     disturbs: true,
-    killsEngines: true,
+    leavesRequests: true,
     async run(cluster, random) {
       const role = cluster.roles.get(name)!
       const pid = oneOf(role.engines(), random)
@@ -200,7 +200,7 @@ function partition(name: RoleName): Fault {
   return {
     name: `cut off ${name}`,
     disturbs: name !== 'control',
-    killsEngines: false,
+    leavesRequests: false,
     async run({ network }, random) {
       network!.setConnected(name, false)
       await wait(random() * (name === 'control' ? LONGEST_ISOLATION_MS : LONGEST_PAUSE_MS))
@@ -212,7 +212,7 @@ function partition(name: RoleName): Fault {
 const fullDisk: Fault = {
   name: 'fill the disk of the control plane',
   disturbs: false,
-  killsEngines: false,
+  leavesRequests: false,
   async run({ disk }, random) {
     disk!.fill()
     await wait(500 + random() * LONGEST_PAUSE_MS)
@@ -224,7 +224,7 @@ const fullDisk: Fault = {
 const slowDisk: Fault = {
   name: 'slow the disk of the control plane',
   disturbs: false,
-  killsEngines: false,
+  leavesRequests: false,
   async run({ disk }, random) {
     for (let i = 0; i < 3; i++) {
       disk!.freeze()

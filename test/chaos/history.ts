@@ -24,14 +24,14 @@ export type FunctionRecord =
 
 /**
  * Something that was done to the mesh. `disturbs`: requests that are under way meanwhile, or come shortly after, may fail by it.
- * `killsEngines`: what its engines had under way at functions nobody waits for any more.
+ * `leavesRequests`: who dies had requests under way at functions, for which nobody waits any more.
  */
 export interface FaultRecord {
   name: string
   begin: number
   end: number
   disturbs: boolean
-  killsEngines: boolean
+  leavesRequests: boolean
 }
 
 /** The `n`-th writing of the resource of that name. Not acknowledged: it may be in force now, later, or never. */
