@@ -65,7 +65,6 @@ for (const [name, node] of [
 
   test(`by ${name}: SIGKILL of the launcher leaves nothing`, { skip }, async () => {
     const { child, family } = await up(node!)
-    if (node !== process.execPath) assert.ok(family.length >= 5, 'the mesh is a process of its own')
     child.kill('SIGKILL')
     await once(child, 'exit')
     await gone(family)
@@ -134,6 +133,16 @@ async function up(node: string, first: string[] = []): Promise<{ child: ChildPro
     const onExit = () => settle(() => reject(new Error(`it ended before it was ready: ${errors}`)))
     child.on('exit', onExit)
   })
+  // The mesh itself where an older Node launches it, two engines, the keeper and the instance, which is not waited for.
+  const least = node === process.execPath ? 4 : 5
+  const deadline = Date.now() + 5_000
+  while (descendants(child.pid!).length < least) {
+    if (Date.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`only ${descendants(child.pid!).length} processes are under it`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
   return { child, family: descendants(child.pid!) }
 }
 
