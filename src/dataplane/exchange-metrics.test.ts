@@ -42,6 +42,26 @@ test('beyond the most label sets exchanges are counted as overflow, and known on
   assert.deepEqual(metrics.counters, { labelSetsOverflowed: 2 })
 })
 
+test('functions that share what says how they observe are counted apart', () => {
+  const metrics = new ExchangeMetrics(10)
+  const { client } = NOTHING_OBSERVED
+  for (const workload of ['cart', 'pay', 'cart']) {
+    const source = { ...UNKNOWN_WORKLOAD, workload }
+    metrics.count(
+      client,
+      { reporter: 'source', source, destination: UNKNOWN_WORKLOAD, mutual: true },
+      exchange(),
+      SCOPE,
+    )
+  }
+  const [requests] = metrics.snapshot()
+  assert.deepEqual(
+    requests!.labels.map((text) => /source_workload="(\w+)"/.exec(text)![1]),
+    ['cart', 'pay'],
+  )
+  assert.deepEqual([...requests!.cells], [2, 1])
+})
+
 test('a tag that everybody may choose does not grow the engine beyond that', () => {
   const metrics = new ExchangeMetrics(10)
   const tag = { op: 'value', type: 'text', index: 0 } as const

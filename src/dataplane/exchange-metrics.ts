@@ -50,7 +50,8 @@ export class ExchangeMetrics {
   readonly counters = { labelSetsOverflowed: 0 }
   readonly #tables: readonly MetricTable[]
   readonly #peers = new Map<string, Workload>()
-  readonly #observers = new WeakMap<ModeObservation, Observer>()
+  /** By the observer's own workload as well, since functions that observe alike may share what says so. */
+  readonly #observers = new WeakMap<Workload, WeakMap<ModeObservation, Observer>>()
 
   constructor(mostLabelSets = MOST_LABEL_SETS) {
     this.#tables = METRICS.map((_, index) => new MetricTable(index > 0, mostLabelSets))
@@ -90,7 +91,7 @@ export class ExchangeMetrics {
     { status, responseFlags }: MeteredExchange,
     scope: CelScope,
   ): Rows {
-    const { changing, ends } = this.#observerOf(observer)
+    const { changing, ends } = this.#observerOf(observer, ownEnd(edge))
     const { rows } = reportOf(ends, edge)
     const plain = status * FLAG_BITS + responseFlags
     const key = changing.length === 0 ? plain : keyOf(plain, changing, scope)
@@ -102,11 +103,16 @@ export class ExchangeMetrics {
     return made
   }
 
-  #observerOf(observer: ModeObservation): Observer {
-    let known = this.#observers.get(observer)
+  #observerOf(observer: ModeObservation, own: Workload): Observer {
+    let ofOwn = this.#observers.get(own)
+    if (ofOwn === undefined) {
+      ofOwn = new WeakMap()
+      this.#observers.set(own, ofOwn)
+    }
+    let known = ofOwn.get(observer)
     if (known === undefined) {
       known = { changing: changingOf(observer), ends: new Map() }
-      this.#observers.set(observer, known)
+      ofOwn.set(observer, known)
     } else if (known.ends.size > MOST_EDGES) known.ends.clear()
     return known
   }
@@ -141,6 +147,10 @@ function keyOf(plain: number, changing: readonly Cel[], scope: CelScope): string
     key += typeof value === 'string' ? `|${value.length}:${value}` : `|${value}`
   }
   return key
+}
+
+function ownEnd({ reporter, source, destination }: Edge): Workload {
+  return reporter === 'source' ? source : destination!
 }
 
 function reportOf(ends: Observer['ends'], edge: Edge): Reported {
