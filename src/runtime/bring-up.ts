@@ -10,9 +10,11 @@ import type { LogBook } from './log-book.ts'
 import { leasePort } from './port-lease.ts'
 import type { Prestarted } from './prestarted.ts'
 import { type ProbeResult, TCP_PROBE, untilReady } from './readiness.ts'
+import type { StartGate } from './start-gate.ts'
 
 /** What every instance of one mesh process shares. */
 export type Run = {
+  gate: StartGate
   keeper: Keeper
   logs: LogBook
   launcher: Launcher
@@ -41,8 +43,23 @@ export type BringUp =
   | { kind: 'failed'; reason: string }
   | { kind: 'stopped'; process: InstanceProcess | null }
 
-/** Starts the instance's process and waits until it is ready. Fills in its pid and address. */
+/** Starts the instance's process, when that may be, and waits until it is ready. Fills in its pid and address. */
 export async function bringUp(
+  run: Run,
+  origin: Origin,
+  instance: LiveInstance,
+  signal: AbortSignal,
+): Promise<BringUp> {
+  const leave = await run.gate.enter(signal)
+  if (leave === null) return { kind: 'stopped', process: null }
+  try {
+    return await begin(run, origin, instance, signal)
+  } finally {
+    leave()
+  }
+}
+
+async function begin(
   run: Run,
   origin: Origin,
   instance: LiveInstance,

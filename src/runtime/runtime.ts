@@ -11,6 +11,7 @@ import { type Launcher, launchTiedToParent } from './launch.ts'
 import { createLogBook, type LogBook } from './log-book.ts'
 import { MOST_PRESTARTED, Prestarted } from './prestarted.ts'
 import { instanceUsages, reapedCpuMs, type Usage } from './process-usage.ts'
+import { StartGate } from './start-gate.ts'
 
 /** All function instances that this process runs. Nothing that it has started outlives it, whatever ends it. */
 export interface Runtime {
@@ -50,7 +51,7 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
   const isolation = options.isolation ?? null
   const count = isolation === null ? Math.min(options.prestarted ?? 0, MOST_PRESTARTED) : 0
   const prestarted = count > 0 ? new Prestarted({ ...shared, count }) : null
-  const run: Run = { ...shared, logs, isolation, prestarted }
+  const run: Run = { gate: new StartGate(), ...shared, logs, isolation, prestarted }
   const sets = new Set<InstanceSet>()
   const reapedBefore = reapedCpuMs()
   let closed: Promise<void> | null = null
