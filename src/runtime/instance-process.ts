@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { giveInstancePriority } from './instance-priority.ts'
 import type { Launch } from './launch.ts'
 import { readLines } from './line-reader.ts'
 
@@ -49,6 +50,7 @@ export async function startProcess(
     const error = await new Promise<Error>((resolve) => child.once('error', resolve))
     return { ok: false, reason: `cannot start ${launch.command}: ${error.message}` }
   }
+  giveInstancePriority(child.pid)
   if (launch.input !== undefined) child.stdin!.on('error', () => {}).end(launch.input)
   if (!launch.announcesPort) (child.stdio[3] as Readable | undefined)?.destroy()
   return { ok: true, process: follow(child, child.pid, output, launch) }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { inheritedEnvironment } from './environment.ts'
+import { giveInstancePriority } from './instance-priority.ts'
 import { type Keeper, RUN_VARIABLE } from './keeper.ts'
 import { FUNCTION_HOST, type Launch, type Launcher } from './launch.ts'
 
@@ -119,6 +120,8 @@ export class Prestarted {
     this.#waiting.add(child)
     child.on('error', gone)
     child.on('exit', gone)
-    if (child.pid !== undefined) keeper.add(child.pid)
+    if (child.pid === undefined) return
+    giveInstancePriority(child.pid)
+    keeper.add(child.pid)
   }
 }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 
 /** Instances that start at once: more would only make each take longer, and everything else on the machine with them. */
-const MOST_FOR_EACH_CPU = 4
+const MOST_FOR_EACH_CPU = 2
 /** A start that takes longer is waiting for something else than a CPU, and holds up nobody any more, in milliseconds. */
 const LONGEST_MS = 1_000
 
