@@ -5,7 +5,10 @@ const MOST_FOR_EACH_CPU = 2
 /** A start that takes longer is waiting for something else than a CPU, and holds up nobody any more, in milliseconds. */
 const LONGEST_MS = 1_000
 
-/** Lets so many instances start at once; the others wait, in the order in which they came. */
+/**
+ * Lets so many instances start at once; the others wait, in the order in which they came. No more wait than instances are asked for,
+ * which the scale of each function bounds.
+ */
 export class StartGate {
   readonly #most: number
   #inside = 0

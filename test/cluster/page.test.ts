@@ -1,13 +1,13 @@
 // docs/cluster.md, followed literally but for its ports and its folder, so that it runs beside whatever else does.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../e2e/cluster.ts'
+import { runProgram } from './run-program.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -19,7 +19,11 @@ test('the page on clusters works as it stands', async () => {
     .replaceAll('/tmp/mayfly', folder)
     .replaceAll('7443', String(await freePort()))
     .replaceAll('8080', String(await freePort()))
-  const ran = await bash(`trap 'kill $(jobs -p); wait' EXIT\nset -e\n${script}`)
+  const ran = await runProgram(
+    'bash',
+    ['-c', `trap 'kill $(jobs -p); wait' EXIT\nset -e\n${script}`],
+    300_000,
+  )
   try {
     assert.equal(ran.code, 0, ran.text)
     // Both by invoke and by curl.
@@ -32,16 +36,3 @@ test('the page on clusters works as it stands', async () => {
     rmSync(folder, { recursive: true, force: true })
   }
 })
-
-function bash(script: string): Promise<{ code: number | null; text: string }> {
-  const child = spawn('bash', ['-c', script], { cwd: root, timeout: 300_000 })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (part) => {
-      text += part
-    })
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code) => resolve({ code, text }))
-  })
-}

@@ -1,14 +1,12 @@
 // A cluster that a script starts bears a small trace with all policies, and says the truth meanwhile.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { runProgram } from './run-program.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 const FUNCTIONS = 6
 
 test('a replay against a cluster: no failure, nothing untrue, nothing left', {
@@ -21,13 +19,11 @@ test('a replay against a cluster: no failure, nothing untrue, nothing left', {
     const trace = writeTrace(join(folder, 'trace'))
     const out = join(folder, 'out')
     const options = ['--trace', trace, '--minutes', '1', '--speedup', '6', '--policies', 'nine', '--out', out]
-    const ran = await run([
-      'scripts/cluster.ts',
-      '--',
+    const ran = await runProgram(
       process.execPath,
-      'test/cluster/replayed.ts',
-      ...options,
-    ])
+      ['scripts/cluster.ts', '--', process.execPath, 'test/cluster/replayed.ts', ...options],
+      270_000,
+    )
     assert.equal(ran.code, 0, ran.text)
     const summary = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
     const { planned, succeeded } = summary.invocations
@@ -61,17 +57,4 @@ function writeTrace(folder: string): string {
     () => [9, 1, 1, 1, 1, 1, 1, 1, 1],
   )
   return folder
-}
-
-function run(words: string[]): Promise<{ code: number | null; text: string }> {
-  const child = spawn(process.execPath, words, { cwd: root, timeout: 270_000 })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (part) => {
-      text += part
-    })
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code) => resolve({ code, text }))
-  })
 }

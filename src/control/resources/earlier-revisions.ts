@@ -27,7 +27,10 @@ export function withEarlierRevisions(
   return [...trafficProblems(resource), ...nameProblems(resource, present)]
 }
 
-/** The newest first, each once; the one that was in force is not in the store's history for long, or not yet. */
+/**
+ * The newest first, each once. The one that was in force until now may be of the same commit, and so not in the store yet; those that
+ * serve already may be gone from its history.
+ */
 function candidatesOf(
   { metadata: { namespace, name } }: Resource,
   generation: number,
